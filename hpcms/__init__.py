@@ -1,0 +1,1 @@
+"""hpcms: a multiscale solver."""

@@ -1,0 +1,227 @@
+"""The words and contracts that all rooms share. Nothing here computes.
+
+Arrays travel as plain dictionaries ``name -> array``; the leading axis of a fine array is the region.
+Units are SI. Symmetric tensors are Mandel vectors of 6 in the order 11 22 33 23 13 12 (shear times sqrt 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Marks a parameter field with its SI unit: ``Annotated[float, Unit("Pa")]``; the job file writes "10 kPa".
+
+    ``above`` and ``below`` are exclusive bounds in SI; ``least`` and ``most`` inclusive ones.
+    """
+
+    symbol: str
+    above: float | None = None
+    below: float | None = None
+    least: float | None = None
+    most: float | None = None
+
+
+@dataclass(frozen=True)
+class Regions:
+    """A batch of R regions in which a fine model stands in.
+
+    ``ids``: (R,) int64. ``phases``: (R, nx, ny, nz) uint8, index into ``names``.
+    ``spacing``: voxel edges in m.
+    """
+
+    ids: Array
+    phases: Array
+    names: tuple[str, ...]
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def __len__(self) -> int:
+        return int(self.ids.shape[0])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the solve of one region ended. A failed region is an outcome, never an exception."""
+
+    ok: bool
+    reason: str = "converged"  # what happened and, where it failed, what to do
+    iterations: int = 0  # Newton iterations
+    linear_iterations: int = 0
+    residual: float = 0.0  # relative, true (recomputed) residual
+
+
+@runtime_checkable
+class FineModel(Protocol):
+    """A frozen dataclass of parameters with three verbs on a batch of regions. Pure and picklable: it may run twice.
+
+    ``drives`` and ``answers`` name the arrays that go down and come up; ``guesses`` names the state arrays that
+    are only starting values of the iteration (they move no answer by more than the tolerance);
+    ``pairing`` names the work-conjugate (drive, answer) for the Hill-Mandel check against answer "work".
+    """
+
+    drives: tuple[str, ...]
+    answers: tuple[str, ...]
+    guesses: tuple[str, ...]
+    pairing: tuple[str, str] | None
+
+    def begin(self, regions: Regions) -> Arrays:
+        """State at rest, every array with leading axis R. It carries all that ``solve`` needs (images too)."""
+        ...
+
+    def solve(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
+        """Answers, new state and outcomes. ``state`` is not changed. ``seeds``: (R,) uint64."""
+        ...
+
+    def cost(self, regions: Regions) -> Array:
+        """(R,) expected CPU seconds of one solve, for the plan."""
+        ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """A load or time step from ``t - dt`` to ``t``; ``previous`` is the accepted coarse state at ``t - dt``."""
+
+    index: int
+    t: float
+    dt: float
+    previous: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Advance:
+    """What one coarse step gives back.
+
+    ``u``: the next iterate. ``residual``: the relative residual of the *incoming* iterate with its own answers.
+    ``reason``: PETSc's converged reason by name. ``messages`` and ``bytes``: exchanged between fields and ranks.
+    """
+
+    u: Arrays
+    residual: float
+    ok: bool = True
+    reason: str = ""
+    iterations: int = 0
+    messages: int = 0
+    bytes: int = 0
+    residuals: Mapping[str, float] = field(default_factory=dict)  # by field
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+class CoarseModel(Protocol):
+    """A model of the whole domain. ``u`` maps field names to arrays over nodes."""
+
+    def begin(self) -> Arrays:
+        """The coarse state at time zero."""
+        ...
+
+    def predict(self, step: Step) -> Arrays:
+        """A first iterate for the step (boundary values of time ``step.t`` applied)."""
+        ...
+
+    def sites(self, u: Arrays, step: Step) -> dict[str, Arrays]:
+        """For each fine model that is asked, the coarse drives at all S sites, leading axis S."""
+        ...
+
+    def advance(self, u: Arrays, answers: Mapping[str, Arrays], step: Step) -> Advance:
+        """Assemble residual and tangent from the answers at ``u`` and do one linear or Newton step."""
+        ...
+
+
+class Bridge(Protocol):
+    """Lift (coarse to fine) and restrict (fine to coarse), with the invariants it promises."""
+
+    conserves: tuple[str, ...]
+
+    def lift(self, drive: Arrays) -> Arrays: ...
+
+    def restrict(self, answer: Arrays) -> Arrays: ...
+
+    def check(self, drive: Arrays, answer: Arrays, ids: Array) -> None:
+        """Raise ``BridgeViolation`` naming the region where an invariant does not hold."""
+        ...
+
+
+@dataclass(frozen=True)
+class FineRequest:
+    """Ask fine model ``model`` for the answers of all its sites under ``drive`` (leading axis S)."""
+
+    key: tuple[Any, ...]
+    model: str
+    drive: Arrays
+
+
+@dataclass(frozen=True)
+class CoarseRequest:
+    """Ask the coarse model to advance ``u`` with ``answers``."""
+
+    key: tuple[Any, ...]
+    u: Arrays
+    answers: Mapping[str, Arrays]
+
+
+Request = FineRequest | CoarseRequest
+
+
+class Scheme(Protocol):
+    """How the scales talk within one step: ask/tell. No I/O, no clock, no Dask. A repeated tell is harmless."""
+
+    @property
+    def done(self) -> bool: ...
+
+    def ask(self) -> Sequence[Request]:
+        """Requests that may start now; each is handed out once."""
+        ...
+
+    def tell(self, key: tuple[Any, ...], result: Any) -> None:
+        """A FineRequest is told its answers (arrays over all S sites), a CoarseRequest an ``Advance``."""
+        ...
+
+
+class Ref(Protocol):
+    """A result that stays where it was computed until it is asked for."""
+
+    key: str
+
+
+class Executor(Protocol):
+    """Runs pure functions. Arguments may be ``Ref``s of earlier tasks; results stay with the worker."""
+
+    workers: int
+
+    def submit(self, function: Any, *args: Any, key: str, retries: int = 2) -> Ref: ...
+
+    def result(self, ref: Ref, timeout: float) -> Any:
+        """The value. Raises ``TaskFailed`` with the key and cause, ``DeadlineExceeded``, or ``WorkersLost``."""
+        ...
+
+    def done(self, refs: Iterable[Ref], timeout: float) -> list[Ref]:
+        """Waits until at least one of ``refs`` is done and returns all that are, failed ones included."""
+        ...
+
+    def release(self, refs: Iterable[Ref]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """One executed task; seconds since the epoch, CPU seconds of its thread."""
+
+    key: str
+    kind: str  # fine | coarse | commit | begin
+    worker: str
+    start: float
+    end: float
+    cpu_s: float
+    bytes_in: int = 0
+    bytes_out: int = 0
+    inputs: tuple[str, ...] = ()
+    costs: tuple[float, ...] = ()  # seconds by region, where known
