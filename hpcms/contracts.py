@@ -144,8 +144,8 @@ class Bridge(Protocol):
 
     def restrict(self, answer: Arrays) -> Arrays: ...
 
-    def check(self, drive: Arrays, answer: Arrays, ids: Array) -> None:
-        """Raise ``BridgeViolation`` naming the region where an invariant does not hold."""
+    def check(self, drive: Arrays, answer: Arrays, ids: Array) -> float:
+        """The largest gap of an invariant; ``BridgeViolation`` names the region where one does not hold."""
         ...
 
 
@@ -223,5 +223,6 @@ class TaskRecord:
     cpu_s: float
     bytes_in: int = 0
     bytes_out: int = 0
+    peak_memory: int = 0  # bytes, resident, of the process
     inputs: tuple[str, ...] = ()
     costs: tuple[float, ...] = ()  # seconds by region, where known

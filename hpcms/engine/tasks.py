@@ -1,0 +1,106 @@
+"""The functions that run on workers. Each is pure: it may run twice, anywhere, and gives the same bits."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import resource
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hpcms.contracts import Array, Arrays, FineModel, Outcome, TaskRecord
+from hpcms.problem.regions import Source
+from hpcms.store import commit
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What a fine task leaves on its worker; only answers, outcomes and the record travel."""
+
+    answers: Arrays
+    state: Arrays
+    outcomes: list[Outcome]
+    record: TaskRecord
+
+
+def nbytes(arrays: Arrays) -> int:
+    """Bytes of all arrays."""
+    return sum(a.nbytes for a in arrays.values())
+
+
+def peak_memory() -> int:
+    """Peak resident bytes of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def measured(key: str, kind: str, inputs: tuple[str, ...], work: Callable[[], Any]) -> tuple[Any, TaskRecord]:
+    """Run ``work`` and record it."""
+    start, cpu = time.time(), time.process_time()
+    result = work()
+    record = TaskRecord(
+        key=key, kind=kind, worker=f"{socket.gethostname()}:{os.getpid()}", start=start, end=time.time(),
+        cpu_s=time.process_time() - cpu, inputs=inputs, peak_memory=peak_memory(),
+    )  # fmt: skip
+    return result, record
+
+
+def read_labels(source: Source) -> Array:
+    """The segmented image of a source."""
+    return source.labels()
+
+
+def begin(key: str, model: FineModel, source: Source, labels: Array, ids: Array, offsets: Array) -> Solved:
+    """The state at rest of a batch."""
+    state, record = measured(key, "begin", (), lambda: model.begin(source.cut(labels, ids, offsets)))
+    return Solved({}, state, [], dataclasses.replace(record, bytes_out=nbytes(state)))
+
+
+def solve(
+    key: str, inputs: tuple[str, ...], model: FineModel, history: Arrays, trial: Solved | None, drive: Arrays, seeds: Array
+) -> Solved:  # fmt: skip
+    """Solve a batch from its committed ``history``; the last ``trial`` of the step lends its guesses only."""
+    guesses = {g: trial.state[g] for g in model.guesses} if trial is not None else {}
+    (answers, state, outcomes), record = measured(
+        key, "fine", inputs, lambda: model.solve(drive, {**history, **guesses}, seeds)
+    )
+    work = np.array([max(o.linear_iterations, 1) for o in outcomes], dtype=float)
+    record = dataclasses.replace(
+        record,
+        bytes_in=nbytes(drive),
+        bytes_out=nbytes(answers),
+        costs=tuple(record.cpu_s * work / work.sum()) if len(work) else (),
+    )
+    return Solved(answers, state, _finite(answers, outcomes), record)
+
+
+def _finite(answers: Arrays, outcomes: list[Outcome]) -> list[Outcome]:
+    """NaN and inf stop here: the outcome of such a region is a failure, whatever the model said."""
+    for name, value in answers.items():
+        good = np.isfinite(value.reshape(len(outcomes), -1)).all(axis=1)
+        outcomes = [
+            o if g else Outcome(False, f"answer {name!r} is not finite: shorten the step", o.iterations)
+            for o, g in zip(outcomes, good, strict=True)
+        ]
+    return outcomes
+
+
+def take(solved: Solved) -> tuple[Arrays, list[Outcome], TaskRecord]:
+    """The part of a result that travels."""
+    return solved.answers, solved.outcomes, solved.record
+
+
+def write(
+    key: str, inputs: tuple[str, ...], sink: commit.Sink, model: str, batch: int, rows: tuple[int, int], solved: Solved
+) -> tuple[list[commit.Entry], TaskRecord]:  # fmt: skip
+    """Write the state of a batch to the step that is about to be committed."""
+    return measured(key, "commit", inputs, lambda: commit.write_fine(sink, model, batch, rows, solved.state))
+
+
+def recall(sink: commit.Sink, model: str, batch: int) -> Arrays:
+    """The committed state of a batch: the history that the next step starts from."""
+    return commit.read_fine(sink, model, batch)

@@ -1,0 +1,1 @@
+"""The problem as numbers: mesh, images and their windows, regions."""

@@ -1,0 +1,58 @@
+"""Which piece of microstructure each region stands for.
+
+A ``Source`` is a small address; the image itself is read and segmented once on each worker that needs it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hpcms.contracts import Array, Regions
+from hpcms.problem import images
+from hpcms.problem.generators import GENERATORS, Shape
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where regions take their voxels from.
+
+    ``image``: a file whose windows are cut at another offset for each region, or ``generator``: the name of a drawn cell
+    that all regions share; neither: fine models without voxels. ``names``: the phases by label.
+    """
+
+    names: tuple[str, ...] = ()
+    image: str = ""
+    threshold: str | float | None = None
+    window: int = 0
+    mirror: bool = True
+    seed: int = 0
+    generator: str = ""
+    shape: Shape = (1, 1, 1)
+    fraction: float = 0.5
+    axis: int = 0
+
+    def labels(self) -> Array:
+        """The whole segmented image, or the drawn cell; an array without voxels if there is none."""
+        if self.generator:
+            return GENERATORS[self.generator](self.shape, self.fraction, self.axis)
+        if not self.image:
+            return np.zeros((0, 0, 0), dtype=np.uint8)
+        grey = images.load_image(Path(self.image))
+        return grey.astype(np.uint8) if self.threshold is None else images.segment(grey, self.threshold)
+
+    def offsets(self, shape: tuple[int, ...], count: int) -> Array:
+        """(count, 3) corners of the windows, all different; zeros where nothing is cut."""
+        if not self.image:
+            return np.zeros((count, 3), dtype=np.int64)
+        return images.windows(shape, self.window, count, self.seed)
+
+    def cut(self, labels: Array, ids: Array, offsets: Array) -> Regions:
+        """The regions ``ids`` with their windows of ``labels``."""
+        if self.image:
+            phases = images.periodic_windows(labels, offsets, self.window, self.mirror)
+        else:
+            phases = np.broadcast_to(labels, (len(ids), *labels.shape)).copy()
+        return Regions(ids=np.asarray(ids, dtype=np.int64), phases=phases, names=self.names)
