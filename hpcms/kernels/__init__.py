@@ -1,0 +1,27 @@
+"""Compiled bricks that several fine models share: plain loops on arrays, sizes as arguments.
+
+Each kernel has a readable NumPy twin (``..._plain``) beside it, and a test that compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Only such freedoms as keep isnan and isfinite alive; division by zero gives inf as in NumPy, not an exception.
+JIT: dict[str, Any] = {
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"reassoc", "contract", "arcp", "nsz"},
+}
+
+
+def jit(function: F) -> F:
+    """Compile with the options of this room; the type checker keeps the function's signature."""
+    compiled: F = numba.njit(**JIT)(function)
+    return compiled
