@@ -24,8 +24,8 @@ _CHUNK = 1 << 15  # complex numbers transformed at a time: half a MB stays in th
 class Green:
     """A prepared inverse. ``shape``: (nx, ny, nz) nodes of the cell; ``box``: nodes of the box at its origin.
 
-    ``rho, scale, wrap, tail``: (ny, 2 nzc) by wave number, each twice (real and imaginary part); ``warm``: (ny,) planes
-    after which a recursion has forgotten its start; ``line``: stiffness along x of the mode that is constant in y and z.
+    ``rho, scale, wrap, tail``: (ny, 2 nzc) by wave number, each twice (real and imaginary part); ``warm``: (ny,)
+    planes after which a recursion has forgotten its start; ``line``: stiffness along x of the mode constant in y and z.
     """
 
     shape: tuple[int, int, int]
@@ -82,10 +82,11 @@ def prepare(shape: tuple[int, int, int], box: tuple[int, int, int], spacing: tup
     with np.errstate(divide="ignore"):
         steps = np.log(_FORGOTTEN) / np.log(np.abs(rho).max(axis=1))
     warm = np.clip(np.ceil(steps) - gap, 0, bx).astype(np.int64)
-    twice = (np.repeat(x, 2, axis=1) for x in (rho, scale, wrap, tail))
+    rho, scale, wrap, tail = (np.repeat(x, 2, axis=1) for x in (rho, scale, wrap, tail))
     chunk = min(bx, max(1, _CHUNK // (ny * (nz // 2 + 1))))
     spectrum = np.empty((bx, ny, nz // 2 + 1), complex)
-    return Green(shape, box, *twice, warm, float(M[0, 0] / hx) * ny * nz, spectrum, np.empty((chunk, by, nz)))
+    rows, line = np.empty((chunk, by, nz)), float(M[0, 0]) / hx * ny * nz
+    return Green(shape, box, rho, scale, wrap, tail, warm, line, spectrum, rows)
 
 
 @jit
@@ -154,10 +155,6 @@ def solve_plain(s: Array, shape: tuple[int, int, int], spacing: tuple[float, flo
     padded = np.zeros(shape)
     padded[tuple(slice(n) for n in s.shape)] = s
     (Kx, Mx), (Ky, My), (Kz, Mz) = (symbol(n, h) for n, h in zip(shape, spacing, strict=True))
-    A0 = (
-        Kx[:, None, None] * My[:, None] * Mz
-        + Mx[:, None, None] * Ky[:, None] * Mz
-        + Mx[:, None, None] * My[:, None] * Kz
-    )
+    A0 = np.einsum("x,y,z", Kx, My, Mz) + np.einsum("x,y,z", Mx, Ky, Mz) + np.einsum("x,y,z", Mx, My, Kz)
     A0[0, 0, 0] = np.inf
     return np.fft.ifftn(np.fft.fftn(padded) / A0).real

@@ -1,8 +1,8 @@
 """A scalar field on trilinear hexahedra of one size, one coefficient a voxel, integrated exactly, without a matrix.
 
 In one direction a voxel of edge h has the sum s = u0 + u1 and the difference d = u1 - u0 of its two nodes, with
-``int u'^2 = d^2 / h`` and ``int u^2 = h (s^2 / 4 + d^2 / 12)``. Their products over the three directions diagonalise the
-element matrix: seven weights (``sss`` carries no energy), and 24 additions each way. The additions along x and y
+``int u'^2 = d^2 / h`` and ``int u^2 = h (s^2 / 4 + d^2 / 12)``. Their products over the three directions diagonalise
+the element matrix: seven weights (``sss`` carries no energy), and 24 additions each way. The additions along x and y
 are shared by the voxels of a row, so a row is done in three passes that the compiler vectorises.
 
 A box of (bx, by, bz) nodes carries (ex, ey, ez) voxels; the box is periodic along an axis with as many voxels as nodes.
@@ -130,11 +130,10 @@ def apply_plain(u: Array, k: Array, spacing: tuple[float, float, float], gradien
     """Twin of ``apply``: the element matrix, corner by corner. Returns (bx, by, bz) from zero. ``gradient``: (3,)."""
     K, (bx, by, bz) = element_matrix(spacing), u.shape
     corners = [(a, b, c) for a in (0, 1) for b in (0, 1) for c in (0, 1)]
-    i, j, l = (np.arange(n) for n in k.shape)
-    places = [np.ix_((i + a) % bx, (j + b) % by, (l + c) % bz) for a, b, c in corners]
-    values = [
-        u[at] + np.dot(np.multiply(corner, spacing), gradient) for at, corner in zip(places, corners, strict=True)
-    ]
+    i, j, m = (np.arange(n) for n in k.shape)
+    places = [np.ix_((i + a) % bx, (j + b) % by, (m + c) % bz) for a, b, c in corners]
+    jumps = [np.dot(np.multiply(corner, spacing), gradient) for corner in corners]
+    values = [u[at] + jump for at, jump in zip(places, jumps, strict=True)]
     out = np.zeros_like(u)
     for row, at in zip(K, places, strict=True):
         np.add.at(out, at, k * sum(entry * value for entry, value in zip(row, values, strict=True)))
