@@ -80,7 +80,7 @@ class Conduction:
         return answers, {**state, "conductivity": K, "energy": energy}, outcomes
 
     def cost(self, regions: Regions) -> Array:
-        """Seconds of the three solves: measured 25 ns a voxel and iteration, 60 us an iteration of the smallest cell."""
+        """Seconds of the three solves: 25 ns a voxel and iteration, 60 us an iteration of the smallest cell."""
         k = [phase.conductivity for phase in self.phases.values()]
         contrast = max(k) / max(min(k), 1e-6 * max(k), 1e-300)
         iterations = 5 + 2 * np.log10(1 / self.tolerance) * (1 + np.log10(max(contrast, 1.0)) / 4)

@@ -1,9 +1,10 @@
-"""Effective conductivity of a periodic voxel cell: trilinear finite elements, conjugate gradients, Green preconditioner.
+"""Effective conductivity of a periodic voxel cell: trilinear elements, conjugate gradients, Green preconditioner.
 
-With a reference coefficient k0 the stiffness is ``A0 + D``, and ``D`` acts only where the coefficient differs from k0. The
-unknown is the source ``s = A0 u``; it obeys ``s + D (u + gradient . x) = 0`` with ``u = A0^+ s``, so all vectors live in the box
-of nodes around those voxels and nothing is approximated outside. Conjugate gradients preconditioned by A0 do not depend
-on the size of k0. Source of the scheme: Schneider, Merkert, Kabel 2017 (finite elements and FFT), Zeman et al. 2010 (CG).
+With a reference coefficient k0 the stiffness is ``A0 + D``, and ``D`` acts only where the coefficient differs from k0.
+The unknown is the source ``s = A0 u``; it obeys ``s + D (u + gradient . x) = 0`` with ``u = A0^+ s``, so all vectors
+live in the box of nodes around those voxels and nothing is approximated outside. Conjugate gradients preconditioned
+by A0 do not depend on the size of k0. Sources: Zeman et al. 2010 (conjugate gradients with the Green operator),
+Schneider, Merkert, Kabel 2017 (Green operator of trilinear elements).
 """
 
 from __future__ import annotations
@@ -71,9 +72,10 @@ def effective(
     limit: int = 2000,
     axes: Sequence[int] = (0, 1, 2),
 ) -> Effective:
-    """Solve the unit gradients along ``axes``. ``phase``: (nx, ny, nz) uint8; ``k``: (P,) conductivity >= 0 of each, W/(m K).
+    """Solve the unit gradients along ``axes``. ``phase``: (nx, ny, nz) uint8; ``k``: (P,) conductivities, W/(m K).
 
-    Stops when the true residual is below ``tolerance`` times the load, or after ``limit`` iterations (the outcome says so).
+    Stops when the true residual is below ``tolerance`` times the load, or after ``limit`` iterations with an
+    outcome that says so.
     """
     frame = framed(phase, k, spacing)
     place = [frame.order.index(axis) for axis in axes]
@@ -99,7 +101,7 @@ def _balance(P: Array, Q: Array) -> tuple[Array, Array]:
     """The combinations ``C`` of the solutions that make each residual orthogonal to all of them: ``Q C = -P``.
 
     Conjugate gradients do so for each load alone; across loads it holds only to the tolerance of the iteration.
-    ``Q``: work of solution i on the stiffness times solution j; solutions that vanish (a layer seen along itself) drop out.
+    ``Q``: work of solution i on the stiffness times solution j. Solutions that vanish (layers seen along) drop out.
     """
     Q = (Q + Q.T) / 2
     norm = np.sqrt(np.clip(np.diag(Q), 0, None))
@@ -180,7 +182,7 @@ def _outcome(ratio: float, tolerance: float, iterations: int, limit: int) -> Out
 
 
 def framed(phase: Array, k: Array, spacing: tuple[float, float, float]) -> Frame:
-    """Choose the reference coefficient that leaves the smallest box, and turn and roll the cell so that the box is first.
+    """Choose the reference coefficient that leaves the smallest box; turn and roll the cell so that the box is first.
 
     The longest axis becomes z, the direction of the vectorised loops. Without a phase that conducts nothing is solved.
     """
