@@ -1,0 +1,176 @@
+"""A solid at rest: div sigma + rho g = 0 in plane strain, small strains, stress and density from a fine model.
+
+Weak form with test displacement v, body weight and pressure p on parts of the boundary (n: outward normal):
+
+    int eps(v) . sigma + int v_y rho g + int_boundary p v . n = 0
+
+The strain is total since time zero. Strain and stress are Mandel vectors; the plane is 11, 22 and 12, the strains
+33, 23 and 13 are zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+
+from hpcms.coarse.assembly import Space
+from hpcms.coarse.field import Answers, Balance, Values, need, norm
+from hpcms.contracts import Array, Arrays, Step, Unit
+from hpcms.errors import BadInput
+from hpcms.problem.mesh import Mesh
+
+PLANE = [0, 1, 5]  # 11, 22, 12 in the Mandel vector
+SQRT2 = float(np.sqrt(2.0))
+AXES = {"x": 0, "y": 1}
+
+
+@dataclass(frozen=True)
+class SolidBoundary:
+    """``fixed``: components ("x", "y") that do not move; ``pressure``: positive pushes inwards. On a side or a part."""
+
+    side: str
+    fixed: tuple[str, ...] = ()
+    pressure: Annotated[float, Unit("Pa")] | None = None
+    between: tuple[Annotated[float, Unit("m")], Annotated[float, Unit("m")]] | None = None
+
+
+@dataclass(frozen=True)
+class Solid:
+    """``gravity`` points to -y. ``temperature`` is used where no field of the job gives one."""
+
+    fine: str
+    gravity: Annotated[float, Unit("m/s^2", least=0)] = 0.0
+    boundary: tuple[SolidBoundary, ...] = ()
+    temperature: Annotated[float, Unit("K", above=0)] = 263.15
+
+    def bind(self, mesh: Mesh, name: str = "solid") -> SolidOnMesh:
+        """The field on a mesh. Raises ``BadInput`` where its boundary conditions make no sense."""
+        if mesh.dimension != 2:
+            raise BadInput(f"coarse.{name}: a solid needs a rectangle (got {mesh.domain.kind})")
+        return SolidOnMesh(self, mesh, name)
+
+
+def strain(v: Any) -> Any:
+    """Mandel strain (11, 22, 12) of a displacement, (3, cells, points)."""
+    return np.array([v.grad[0, 0], v.grad[1, 1], (v.grad[0, 1] + v.grad[1, 0]) / SQRT2])
+
+
+def internal(v: Any, w: Any) -> Any:
+    return np.einsum("i...,i...", strain(v), w.stress)
+
+
+def body(v: Any, w: Any) -> Any:
+    return np.einsum("i...,i...", v.value, w.force)
+
+
+def stiffness(u: Any, v: Any, w: Any) -> Any:
+    return np.einsum("i...,ij...,j...", strain(v), w.tangent, strain(u))
+
+
+def softening(u: Any, v: Any, w: Any) -> Any:
+    return np.einsum("i...,i...", strain(v), w.tangent) * u.value
+
+
+class SolidOnMesh:
+    """See ``field.Bound``. ``force``: (S, 2) N/m3 body force beside the weight, zero unless it is replaced."""
+
+    unknown = "displacement"
+
+    def __init__(self, solid: Solid, mesh: Mesh, name: str) -> None:
+        self.solid, self.mesh, self.name, self.fine = solid, mesh, name, solid.fine
+        self.shape = (len(mesh.nodes), 2)
+        self.reads = ("temperature",)
+        self.space, self.scalar = Space(mesh, 2), Space(mesh)
+        self.force = np.zeros((len(mesh.sites), 2))
+        self.loads = np.zeros(self.shape)
+        self.loaded = np.zeros(len(mesh.nodes))
+        fixed: set[int] = set()
+        for i, part in enumerate(solid.boundary):
+            where = f"coarse.{name}.boundary[{i}]"
+            self._check(part, where)
+            nodes = mesh.on(part.side, part.between)
+            fixed |= {2 * int(node) + AXES[c] for node in nodes for c in part.fixed}
+            if part.pressure is not None:
+                share = mesh.share(part.side, part.between)
+                self.loads -= part.pressure * share[:, None] * mesh.normal(part.side)
+                self.loaded += share if part.side == "top" else 0.0
+        self.fixed = np.array(sorted(fixed), dtype=np.int64)
+        self._check_held()
+
+    def _check(self, part: SolidBoundary, where: str) -> None:
+        wrong = [c for c in part.fixed if c not in AXES]
+        if wrong:
+            raise BadInput(f"{where}.fixed: unknown component {wrong[0]!r}", "there are: x, y")
+        if not part.fixed and part.pressure is None:
+            raise BadInput(f"{where}: give `fixed` or `pressure`")
+        normal = "x" if self.mesh.normal(part.side)[0] else "y"
+        if part.pressure is not None and normal in part.fixed:
+            raise BadInput(f"{where}: conflicting boundary conditions: {normal} is fixed where a pressure acts")
+
+    def rigid(self) -> Array:
+        """(2 N, 3) the motions without strain: along x, along y, a small rotation."""
+        x, y = self.mesh.nodes.T
+        modes = np.zeros((len(x), 2, 3))
+        modes[:, 0, 0] = modes[:, 1, 1] = 1.0
+        modes[:, 0, 2], modes[:, 1, 2] = -y, x
+        return modes.reshape(-1, 3)
+
+    def _check_held(self) -> None:
+        held = np.linalg.matrix_rank(self.rigid()[self.fixed]) if len(self.fixed) else 0
+        if held < 3:
+            raise BadInput(
+                f"coarse.{self.name}: the body is not held: {3 - held} of its 3 rigid motions are free",
+                'fix components of sides, such as { side = "bottom", fixed = ["x", "y"] }',
+            )
+
+    def begin(self) -> Array:
+        return np.zeros(self.shape)
+
+    def constrain(self, value: Array, step: Step) -> Array:
+        out = np.array(value, dtype=float)
+        out.reshape(-1)[self.fixed] = 0.0
+        return out
+
+    def sites(self, values: Values, step: Step) -> Arrays:
+        n = len(self.mesh.sites)
+        grad = self.space.gradients(values[self.unknown])
+        eps = np.zeros((n, 6))
+        eps[:, PLANE] = np.stack([grad[:, 0, 0], grad[:, 1, 1], (grad[:, 0, 1] + grad[:, 1, 0]) / SQRT2], axis=1)
+        known = values.get("temperature")
+        temperature = np.full(n, self.solid.temperature) if known is None else self.scalar.values(known)
+        return {"strain": eps, "temperature": temperature, "dt": np.full(n, step.dt)}
+
+    def residual(self, values: Values, answers: Answers, step: Step) -> Balance:
+        (stress,) = need(answers, self.fine, ("stress",), self.name)
+        inner = self.space.vector(internal, stress=stress[:, PLANE])
+        outer = self.space.vector(body, force=self.force + self._weight(answers)) + self.loads.ravel()
+        return Balance(inner - outer, norm(inner, outer))
+
+    def jacobian(self, other: str, values: Values, answers: Answers, step: Step) -> Any:
+        if other == self.unknown:
+            (tangent,) = need(answers, self.fine, ("tangent",), self.name)
+            return self.space.matrix(stiffness, tangent=tangent[:, PLANE][:, :, PLANE])
+        if other == "temperature" and "tangent_temperature" in answers.get(self.fine, {}):
+            softer = np.asarray(answers[self.fine]["tangent_temperature"])[:, PLANE]
+            return self.space.matrix(softening, self.scalar, tangent=softer)
+        return None
+
+    def summary(self, values: Values, step: Step) -> dict[str, float]:
+        """Largest displacement and settlement, m: the mean downward displacement of the loaded part of the top."""
+        moved = np.asarray(values[self.unknown])
+        out = {"largest_displacement": float(np.sqrt((moved**2).sum(axis=1)).max())}
+        if self.loaded.any():
+            out["settlement"] = float(-(self.loaded @ moved[:, 1]) / self.loaded.sum())
+        return out
+
+    def _weight(self, answers: Answers) -> Array:
+        """(S, 2) N/m3."""
+        if self.solid.gravity == 0:
+            return np.zeros_like(self.force)
+        (density,) = need(answers, self.fine, ("density",), self.name)
+        return np.stack([np.zeros_like(density), -self.solid.gravity * density], axis=1)
+
+
+FIELD = Solid
