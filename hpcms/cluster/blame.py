@@ -1,0 +1,74 @@
+"""A scheduler that blames the death of a worker on the task that it was at, and on no other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from distributed import Scheduler
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+from hpcms.cluster import journal
+
+FOREIGN_DEATHS = 30  # a task that so many workers died around is given up whoever is to blame
+
+
+class Say(Protocol):
+    def __call__(self, **event: Any) -> None: ...
+
+
+def user_key(key: Any) -> str:
+    """Our key from dask's, which is (function name, key, number)."""
+    return str(key[1]) if isinstance(key, tuple) and len(key) == 3 else str(key)
+
+
+class BlamingScheduler(Scheduler):
+    """dask counts a death against all tasks assigned to a worker; here only the running one counts.
+
+    ``deaths``: a task that killed so many workers is given up; ``limits`` overrides it by key.
+    """
+
+    def __init__(
+        self, *args: Any, journal: Path, say: Say, deaths: int, limits: Mapping[str, int], **options: Any
+    ) -> None:
+        super().__init__(*args, allowed_failures=deaths - 1, **options)
+        self._journal, self._say, self._deaths, self._limits = journal, say, deaths, limits
+        self._around: Counter[str] = Counter()
+
+    async def remove_worker(self, address: str, *, stimulus_id: str, expected: bool = False, close: bool = True) -> Any:
+        ws = self.workers.get(self.coerce_address(address))
+        if ws is not None:
+            running = journal.read(self._journal, ws.address)
+            waiting = sorted(user_key(ts.key) for ts in ws.processing)
+            lost = sorted(user_key(ts.key) for ts in ws.has_what if len(ts.who_has or ()) == 1)
+            if not expected:
+                self._judge(ws, running)
+            self._say(lost=ws.address, name=str(ws.name), running=running, tasks=waiting, results=lost)
+        return await super().remove_worker(address, stimulus_id=stimulus_id, expected=expected, close=close)
+
+    def _judge(self, ws: Any, running: str | None) -> None:
+        """Set the counts so that dask's own increment by one gives what is just."""
+        for ts in ws.processing:
+            key = user_key(ts.key)
+            self._around[key] += 1
+            if self._around[key] >= FOREIGN_DEATHS:
+                ts.suspicious = self._deaths
+            elif running is not None and journal.clip(key) != running:
+                ts.suspicious -= 1
+            elif key in self._limits and ts.suspicious + 1 >= self._limits[key]:
+                ts.suspicious = self._deaths
+
+
+class Headcount(SchedulerPlugin):
+    """Tells the driver how many workers there are, each time that changes."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        self._say(workers=len(scheduler.workers), addresses=sorted(scheduler.workers))
+
+    def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
+        self._say(workers=len(scheduler.workers), addresses=sorted(scheduler.workers))

@@ -1,0 +1,107 @@
+"""What a worker process finds in its environment: one thread, no MPI of the driver, one numba cache a node."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from dask.system import cpu_count
+
+from hpcms.errors import BadInput
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+# A worker that finds these believes it is a rank of the driver's MPI world and hangs in MPI_Init.
+MPI_PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "HYDRA_", "MPIEXEC_")
+# A job submitted from inside a job must not inherit the size of the outer one; where to find SLURM stays.
+SLURM_PREFIXES = ("SLURM_", "SBATCH_", "SRUN_")
+SLURM_KEPT = ("SLURM_CONF", "SLURM_CLUSTERS")
+
+
+def cores() -> int:
+    """Cores that this process may use (affinity and cgroup limits counted)."""
+    return max(1, min(len(os.sched_getaffinity(0)), int(cpu_count())))
+
+
+def default_workers(available: int | None = None) -> int:
+    """Workers for ``available`` cores (default: those of this machine): one a core."""
+    return max(1, cores() if available is None else available)
+
+
+def check_threads(workers: int, threads: int, available: int) -> None:
+    """Refuse more threads than cores: ``workers`` processes of ``threads`` threads on ``available`` cores."""
+    if workers * threads > available:
+        raise BadInput(
+            f"{workers} workers x {threads} threads need {workers * threads} cores, there are {available}",
+            hint=f"ask for at most {max(1, available // threads)} workers",
+        )
+
+
+def clean(environ: Mapping[str, str], *, keep_slurm: bool = True) -> dict[str, str]:
+    """A copy of ``environ`` fit for a worker: no MPI variables, one thread, our modules importable."""
+    dropped = MPI_PREFIXES if keep_slurm else MPI_PREFIXES + SLURM_PREFIXES
+    kept = {k: v for k, v in environ.items() if k in SLURM_KEPT or not k.startswith(dropped)}
+    return kept | worker_variables()
+
+
+def worker_variables() -> dict[str, str]:
+    """The variables that every worker gets, wherever it runs."""
+    return {
+        **dict.fromkeys(THREAD_VARIABLES, "1"),
+        "PYTHONPATH": os.pathsep.join(import_paths()),
+        "DASK_LOGGING__DISTRIBUTED": "warning",
+    }
+
+
+def import_paths() -> list[str]:
+    """Folders on the driver's import path beyond the installation: what the driver can import, a worker can."""
+    fixed = {Path(p).resolve() for p in (sys.prefix, sys.base_prefix, sys.exec_prefix)}
+
+    def foreign(entry: str) -> bool:
+        path = Path(entry).resolve()
+        return path.is_dir() and not any(root == path or root in path.parents for root in fixed)
+
+    return list(dict.fromkeys(str(Path(p).resolve()) for p in sys.path if p and foreign(p)))
+
+
+def numba_cache() -> Path:
+    """The folder for compiled kernels on this node: one for each version of numba and of our sources.
+
+    It is per node because the cache can race on a shared file system, and per version because numba does not
+    notice when a kernel that another kernel calls has changed in another file.
+    """
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    name = f"{socket.gethostname()}-{_sources()}"
+    for base in (root / "hpcms" / "numba", Path(tempfile.gettempdir()) / f"hpcms-numba-{os.getuid()}"):
+        folder = base / name
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:
+            continue
+        # Compiled code is executed: a folder of somebody else is not trusted.
+        if folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK):
+            return folder
+    return Path(tempfile.mkdtemp(prefix="hpcms-numba-"))
+
+
+def _sources() -> str:
+    """A short hash of all our sources, the Python and the numba version."""
+    package = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256(f"{sys.version} {version('numba')}".encode())
+    for path in sorted(package.rglob("*.py")):
+        status = path.stat()
+        digest.update(f"{path.relative_to(package)} {status.st_mtime_ns} {status.st_size}".encode())
+    return digest.hexdigest()[:16]
