@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import psutil
 import tifffile
+from skimage.filters import threshold_otsu
 
 from hpcms.contracts import Array
 from hpcms.errors import BadInput
@@ -68,13 +69,10 @@ def segment(image: Array, threshold: str | float = "otsu") -> Array:
 
 def otsu(image: Array) -> float:
     """The grey value that splits the image with the largest variance between the two classes (Otsu 1979)."""
-    grey, counts = np.unique(image, return_counts=True)
-    if grey.size < 2:
+    if image.min() == image.max():
         raise BadInput("threshold: the image has one grey value only, so Otsu's threshold does not exist")
-    below, total = np.cumsum(counts)[:-1].astype(float), float(image.size)
-    moments = np.cumsum(counts * grey.astype(float))
-    gap = moments[:-1] / below - (moments[-1] - moments[:-1]) / (total - below)
-    return float(grey[np.argmax(below * (total - below) * gap**2)])
+    find: Callable[[Array], float] = threshold_otsu
+    return float(find(image))
 
 
 def labels(image: Array, name: str = "image") -> Array:
