@@ -35,8 +35,8 @@ class Conduction:
     """
 
     phases: dict[str, ConductionPhase]
-    tolerance: Annotated[float, Unit("1", above=0, below=1)] = 1e-8
-    max_iterations: Annotated[int, Unit("1", least=1)] = 2000
+    tolerance: Annotated[float, Unit("", above=0, below=1)] = 1e-8
+    max_iterations: Annotated[int, Unit("", least=1)] = 2000
 
     drives: ClassVar[tuple[str, ...]] = ("gradient",)
     answers: ClassVar[tuple[str, ...]] = ("flux", "tangent", "work", "capacity")
