@@ -100,10 +100,20 @@ class Job:
 
     def diff(self, other: Job) -> Diff:
         """What ``other`` changes against this job."""
-        old, new = dict(_flat(self.resolved())), dict(_flat(other.resolved()))
-        keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-        changed = {key: (old.get(key), new.get(key)) for key in keys}
-        return Diff(changed, tuple(key for key in keys if not _is_free(key)))
+        return compare(self.resolved(), other.resolved())
+
+    def changes(self, resolved: Mapping[str, Any]) -> list[str]:
+        """What changes the physics against the ``resolved`` tables of an earlier time, a line each."""
+        diff = compare(resolved, self.resolved())
+        return Diff({key: diff.changed[key] for key in diff.physics}, ()).lines()
+
+
+def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Diff:
+    """The difference of two resolved jobs."""
+    before, after = dict(_flat(old)), dict(_flat(new))
+    keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    changed = {key: (before.get(key), after.get(key)) for key in keys}
+    return Diff(changed, tuple(key for key in keys if not _is_free(key)))
 
 
 def plain(value: Any) -> Any:
@@ -128,7 +138,7 @@ def _spec(spec: FineSpec | CoarseSpec) -> dict[str, Any]:
 
 def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """(dotted key, value) of all leaves; arrays are leaves."""
-    if isinstance(value, dict) and value:
+    if isinstance(value, Mapping) and value:
         for name, inner in value.items():
             yield from _flat(inner, f"{key}.{name}" if key else name)
     else:

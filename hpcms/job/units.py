@@ -108,3 +108,9 @@ def to_si(text: str, symbol: str) -> float:
     if not math.isfinite(value):
         raise QuantityError(f'must be finite (got "{text}")')
     return float(f"{value:.15g}")  # 60 kJ is 60000 J, without the last bit of the conversion
+
+
+def si_or_number(text: str, symbol: str) -> float:
+    """Like ``to_si``, but a number without a unit is taken as SI: for the command line."""
+    number, unit = split(text)
+    return to_si(text, symbol) if unit else number
