@@ -2,8 +2,8 @@
 
 Across the layers the heat flux or the traction is continuous, along them the gradient or the in-plane strain. With the
 components sorted into N (touching the normal) and T (the others), both physics are the same small linear algebra:
-``flux_N`` and ``drive_T`` are equal in all layers, so ``drive_N = C_NN^-1 (flux_N - C_NT drive_T)`` in each (Milton, The
-Theory of Composites, chapter 9). A layer without stiffness (void) carries no ``flux_N``; it opens by what is left.
+``flux_N`` and ``drive_T`` are equal in all layers, so ``drive_N = C_NN^-1 (flux_N - C_NT drive_T)`` in each (Milton,
+The Theory of Composites, chapter 9). A layer without stiffness (void) carries no ``flux_N``; it opens by what is left.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Laminate:
 
     def local(self, drive: Array, fraction: Array) -> Array:
         """(P, d) drive inside each layer under the mean ``drive`` (d,) for ``fraction`` (P,)."""
-        inside: Array = concentration(self._tensors(), fraction, self._across()) @ drive
+        inside: Array = np.einsum("pij,j->pi", concentration(self._tensors(), fraction, self._across()), drive)
         return inside
 
     def _tensors(self) -> Array:
@@ -156,7 +156,8 @@ def concentration(C: Array, fraction: Array, across: Array) -> Array:
 
 def effective(C: Array, fraction: Array, across: Array) -> Array:
     """(d, d) homogenised tensor, arguments as in ``concentration``."""
-    return np.einsum("p,pij,pjk->ik", fraction, C, concentration(C, fraction, across))
+    mean: Array = np.einsum("p,pij,pjk->ik", fraction, C, concentration(C, fraction, across))
+    return mean
 
 
 MODEL = Laminate
