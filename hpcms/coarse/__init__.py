@@ -7,13 +7,18 @@ loads neither PETSc nor MPI: they are loaded when the first system is solved.
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpcms.errors import BadInput
+
+if TYPE_CHECKING:
+    from hpcms.coarse.composition import Composition
+    from hpcms.problem.mesh import Mesh
 
 
 @cache
@@ -30,6 +35,25 @@ def find(name: str) -> type[Any]:
         raise BadInput(f"no coarse field is called {name!r}", hint)
     field: type[Any] = import_module(f"{__name__}.{name}").FIELD
     return field
+
+
+def compose(
+    fields: Mapping[str, tuple[Any, str | None]],
+    mesh: Mesh,
+    mode: str = "staggered",
+    petsc: Mapping[str, str] | None = None,
+    ranks: int = 0,
+    sites: Sequence[Any] = (),
+    **settings: Any,
+) -> Composition:
+    """The coarse model of a job. ``fields``: name -> (parameters, fine model) in the order of a sweep.
+
+    ``sites``: the paths of material points; ``settings``: relaxation and deadline, see ``Composition``.
+    """
+    from hpcms.coarse.composition import Composition
+
+    bound = [params.bind(mesh, name, fine, sites) for name, (params, fine) in fields.items()]
+    return Composition(bound, mode, petsc=petsc, ranks=ranks, **settings)
 
 
 def _declares_field(path: Path) -> bool:

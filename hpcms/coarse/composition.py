@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -23,7 +23,6 @@ from hpcms.coarse.petsc import Solution, Solver, System
 from hpcms.contracts import Advance, Array, Arrays, Step
 from hpcms.errors import BadInput
 
-Mode = Literal["staggered", "monolithic"]
 Relaxation = float | Mapping[str, float]
 
 # Forces below this share of the sum of |J| |u| are rounding, not load: the residual is not measured against less.
@@ -70,20 +69,20 @@ class Composition:
     ``relaxation``: factor on the update of a staggered field, by name; a single number means the first field, whose
     values close the loop while the others follow in full. ``petsc``: options by field prefix (``heat_``, ``solid_``)
     or, monolithic, ``coupled_``. ``ranks``: 0 solves in process, n on a resident group of n MPI ranks, which has
-    ``deadline`` seconds for a solve.
+    ``deadline`` seconds for a solve. Monolithic, the options of a field serve its part of the preconditioner.
     """
 
     def __init__(
         self,
         fields: Sequence[Bound],
-        mode: Mode = "staggered",
+        mode: str = "staggered",
         relaxation: Relaxation = 1.0,
         petsc: Mapping[str, str] | None = None,
         ranks: int = 0,
         deadline: float = 120.0,
     ) -> None:
         self.fields, self.mode, self.ranks, self.deadline = list(fields), mode, ranks, deadline
-        self.petsc = {name: str(value) for name, value in (petsc or {}).items()}
+        self.petsc = self._options(petsc or {})
         self._check(relaxation)
         first = self.fields[0].name
         self.relaxation = dict(relaxation) if isinstance(relaxation, Mapping) else {first: float(relaxation)}
@@ -113,6 +112,18 @@ class Composition:
         if self.ranks < 0 or not self.deadline > 0:
             raise BadInput(f"ranks must be >= 0 and the deadline > 0 (got {self.ranks} and {self.deadline:g} s)")
 
+    def _options(self, petsc: Mapping[str, str]) -> dict[str, str]:
+        options = {name: str(value) for name, value in petsc.items()}
+        if self.mode == "staggered":
+            return options
+        parts = {
+            f"coupled_fieldsplit_{name}": value
+            for f in self.fields
+            for name, value in options.items()
+            if name.startswith(f"{f.name}_") and not name.startswith(f"{f.name}_snes_")
+        }
+        return parts | options
+
     @property
     def fine_of(self) -> dict[str, str]:
         """Field name -> the fine model that it asks."""
@@ -122,8 +133,8 @@ class Composition:
         return {f.unknown: f.begin() for f in self.fields}
 
     def predict(self, step: Step) -> Arrays:
-        """The values at the end of the step before, with the prescribed ones of this step."""
-        return {f.unknown: f.constrain(step.previous[f.unknown], step) for f in self.fields}
+        """A first iterate: mostly the values before, with the prescribed ones of this step."""
+        return {f.unknown: f.predict(step) for f in self.fields}
 
     def sites(self, u: Arrays, step: Step) -> dict[str, Arrays]:
         """Drives by fine model. Fields that ask the same model share its drives."""

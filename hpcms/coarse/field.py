@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from hpcms.contracts import Array, Arrays, Step
 from hpcms.errors import BadInput
+from hpcms.problem.mesh import Mesh
 
 Answers = Mapping[str, Arrays]  # fine model -> arrays at the S sites
 Values = Mapping[str, Array]  # unknown -> nodal values, all fields
+
+
+class Parameters(Protocol):
+    """What a job says about a field: the frozen dataclass that a field file calls ``FIELD``."""
+
+    def bind(self, mesh: Mesh, name: str, fine: str | None = None, sites: Sequence[Any] = ()) -> Bound:
+        """The field on a mesh; ``sites``: paths of material points. Raises ``BadInput`` where this makes no sense."""
+        ...
 
 
 class Balance(NamedTuple):
@@ -39,6 +48,10 @@ class Bound(Protocol):
         """Values at time zero."""
         ...
 
+    def predict(self, step: Step) -> Array:
+        """A first iterate for the step, with the prescribed values of time ``step.t``."""
+        ...
+
     def constrain(self, value: Array, step: Step) -> Array:
         """A copy with the prescribed values of time ``step.t``."""
         ...
@@ -60,9 +73,17 @@ class Bound(Protocol):
         ...
 
 
-def need(answers: Answers, fine: str | None, names: tuple[str, ...], field: str) -> list[Array]:
+def asked(fine: str | None, field: str) -> str:
+    """The fine model of a field that cannot do without."""
+    if fine is None:
+        hint = f'add fine = "NAME" of a table [fine.NAME] to [coarse.{field}]'
+        raise BadInput(f"coarse.{field}: needs a fine model", hint)
+    return fine
+
+
+def need(answers: Answers, fine: str, names: tuple[str, ...], field: str) -> list[Array]:
     """The named answers of a fine model, or a plain complaint about those that it does not give."""
-    given = answers.get(fine or "", {})
+    given = answers.get(fine, {})
     missing = [name for name in names if name not in given]
     if missing:
         raise BadInput(

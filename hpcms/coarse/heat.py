@@ -11,6 +11,7 @@ plasticity", Handbook of Numerical Analysis VI (1998), has the coupled equations
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from skfem.helpers import dot, grad, mul
 
 from hpcms.coarse.assembly import Space
-from hpcms.coarse.field import Answers, Balance, Values, need, norm
+from hpcms.coarse.field import Answers, Balance, Values, asked, need, norm
 from hpcms.contracts import Array, Arrays, Step, Unit
 from hpcms.errors import BadInput
 from hpcms.problem.mesh import Mesh
@@ -54,17 +55,18 @@ class Heat:
     ``steady``: no storage of heat, so the step size does not matter.
     """
 
-    fine: str
     initial: Annotated[float, Unit("K", least=0)]
     boundary: tuple[HeatBoundary, ...] = ()
     source: Annotated[float, Unit("W/m^3")] = 0.0
     steady: bool = False
 
-    def bind(self, mesh: Mesh, name: str = "heat") -> HeatOnMesh:
+    def bind(
+        self, mesh: Mesh, name: str = "heat", fine: str | None = None, sites: Sequence[Any] = ()
+    ) -> HeatOnMesh:
         """The field on a mesh. Raises ``BadInput`` where its boundary conditions make no sense."""
         if mesh.dimension == 0:
             raise BadInput(f"coarse.{name}: heat flows on an interval or a rectangle, not at points")
-        return HeatOnMesh(self, mesh, name)
+        return HeatOnMesh(self, mesh, name, asked(fine, name))
 
 
 def outflow(v: Any, w: Any) -> Any:
@@ -85,8 +87,8 @@ class HeatOnMesh:
     unknown = "temperature"
     reads: tuple[str, ...] = ()
 
-    def __init__(self, heat: Heat, mesh: Mesh, name: str) -> None:
-        self.heat, self.mesh, self.name, self.fine = heat, mesh, name, heat.fine
+    def __init__(self, heat: Heat, mesh: Mesh, name: str, fine: str) -> None:
+        self.heat, self.mesh, self.name, self.fine = heat, mesh, name, fine
         self.shape = (len(mesh.nodes),)
         self.space = Space(mesh)
         self.source = np.full(len(mesh.sites), heat.source)
@@ -107,6 +109,9 @@ class HeatOnMesh:
 
     def begin(self) -> Array:
         return np.full(self.shape, self.heat.initial)
+
+    def predict(self, step: Step) -> Array:
+        return self.constrain(step.previous[self.unknown], step)
 
     def constrain(self, value: Array, step: Step) -> Array:
         out = np.array(value, dtype=float)

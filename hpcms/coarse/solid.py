@@ -10,13 +10,14 @@ The strain is total since time zero. Strain and stress are Mandel vectors; the p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
 
 from hpcms.coarse.assembly import Space
-from hpcms.coarse.field import Answers, Balance, Values, need, norm
+from hpcms.coarse.field import Answers, Balance, Values, asked, need, norm
 from hpcms.contracts import Array, Arrays, Step, Unit
 from hpcms.errors import BadInput
 from hpcms.problem.mesh import Mesh
@@ -40,16 +41,17 @@ class SolidBoundary:
 class Solid:
     """``gravity`` points to -y. ``temperature`` is used where no field of the job gives one."""
 
-    fine: str
     gravity: Annotated[float, Unit("m/s^2", least=0)] = 0.0
     boundary: tuple[SolidBoundary, ...] = ()
     temperature: Annotated[float, Unit("K", above=0)] = 263.15
 
-    def bind(self, mesh: Mesh, name: str = "solid") -> SolidOnMesh:
+    def bind(
+        self, mesh: Mesh, name: str = "solid", fine: str | None = None, sites: Sequence[Any] = ()
+    ) -> SolidOnMesh:
         """The field on a mesh. Raises ``BadInput`` where its boundary conditions make no sense."""
         if mesh.dimension != 2:
             raise BadInput(f"coarse.{name}: a solid needs a rectangle (got {mesh.domain.kind})")
-        return SolidOnMesh(self, mesh, name)
+        return SolidOnMesh(self, mesh, name, asked(fine, name))
 
 
 def strain(v: Any) -> Any:
@@ -78,8 +80,8 @@ class SolidOnMesh:
 
     unknown = "displacement"
 
-    def __init__(self, solid: Solid, mesh: Mesh, name: str) -> None:
-        self.solid, self.mesh, self.name, self.fine = solid, mesh, name, solid.fine
+    def __init__(self, solid: Solid, mesh: Mesh, name: str, fine: str) -> None:
+        self.solid, self.mesh, self.name, self.fine = solid, mesh, name, fine
         self.shape = (len(mesh.nodes), 2)
         self.reads = ("temperature",)
         self.space, self.scalar = Space(mesh, 2), Space(mesh)
@@ -127,6 +129,9 @@ class SolidOnMesh:
 
     def begin(self) -> Array:
         return np.zeros(self.shape)
+
+    def predict(self, step: Step) -> Array:
+        return self.constrain(step.previous[self.unknown], step)
 
     def constrain(self, value: Array, step: Step) -> Array:
         out = np.array(value, dtype=float)

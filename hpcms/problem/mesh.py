@@ -31,7 +31,8 @@ class Domain:
     """``size``: edges in m. ``elements``: cells along each edge, or, for ``points``, the number of material points.
 
     ``grading``: ratio of the largest to the smallest cell along each edge (default 1). Along x of a rectangle the
-    smallest cells are in the middle, along y they are at the top; on an interval they are at the left end.
+    smallest cells are in the middle, along y they are at the top; on an interval they are at the left end. A ratio
+    below 1 turns it round.
     """
 
     kind: Kind
@@ -171,7 +172,7 @@ def _check(domain: Domain) -> None:
         problems.append(f"domain.size: must be > 0 (got {list(domain.size)})")
     if not all(n >= 1 for n in domain.elements):
         problems.append(f"domain.elements: must be >= 1 (got {list(domain.elements)})")
-    if not all(np.isfinite(g) and g >= 1 for g in domain.grading):
-        problems.append(f"domain.grading: must be >= 1 (got {list(domain.grading)})")
+    if not all(np.isfinite(g) and g > 0 for g in domain.grading):
+        problems.append(f"domain.grading: must be > 0 (got {list(domain.grading)})")
     if problems:
         raise BadInput("; ".join(problems), problems=tuple(problems))

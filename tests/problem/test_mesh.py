@@ -92,7 +92,7 @@ def test_points_have_sites_and_no_cells() -> None:
         (Domain("rectangle", (1.0, 1.0), (2, 0)), "must be >= 1"),
         (Domain("interval", (1.0,), (2, 2)), "needs 1 numbers"),
         (Domain("interval", (float("nan"),), (2,)), "must be > 0"),
-        (Domain("interval", (1.0,), (2,), (0.5,)), "must be >= 1"),
+        (Domain("interval", (1.0,), (2,), (0.0,)), "must be > 0"),
         (Domain("rectangle", (1.0, 1.0), (2, 2), (2.0,)), "needs 2 ratios"),
         (Domain("points", (1.0,), (2,)), "needs 0 lengths"),
         (Domain("disc", (1.0,), (2,)), "unknown kind"),  # type: ignore[arg-type]
