@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hpcms.job.job import Diff, Job
+from hpcms.job.job import Diff, Job, compare
 from hpcms.job.load import load_job, validate
 from hpcms.job.schema import Claim, CoarseSpec, FineSpec
 
-__all__ = ["Claim", "CoarseSpec", "Diff", "FineSpec", "Job", "load_job", "validate"]
+__all__ = ["Claim", "CoarseSpec", "Diff", "FineSpec", "Job", "compare", "load_job", "validate"]

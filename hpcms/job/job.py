@@ -22,7 +22,6 @@ FREE = (
     "petsc",
     "time.min_step",
     "coupling.max_sweeps",
-    "coupling.batch",
     "coupling.ranks",
     "coupling.keep",
 )
@@ -102,17 +101,12 @@ class Job:
         """What ``other`` changes against this job."""
         return compare(self.resolved(), other.resolved())
 
-    def changes(self, resolved: Mapping[str, Any]) -> list[str]:
-        """What changes the physics against the ``resolved`` tables of an earlier time, a line each."""
-        diff = compare(resolved, self.resolved())
-        return Diff({key: diff.changed[key] for key in diff.physics}, ()).lines()
 
-
-def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Diff:
-    """The difference of two resolved jobs."""
-    before, after = dict(_flat(old)), dict(_flat(new))
-    keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    changed = {key: (before.get(key), after.get(key)) for key in keys}
+def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Diff:
+    """What ``after`` changes against ``before``, both as ``Job.resolved`` gives them."""
+    old, new = dict(_flat(before)), dict(_flat(after))
+    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    changed = {key: (old.get(key), new.get(key)) for key in keys}
     return Diff(changed, tuple(key for key in keys if not _is_free(key)))
 
 
