@@ -117,8 +117,8 @@ def replace(path: Path, data: bytes, point: str = "", step: int = 0) -> None:
         sync_folder(path.parent)
 
 
-def read_file(root: Path, relative: str, limit: int, exact: int | None = None) -> bytes:
-    """The bytes of a regular file below ``root``; no links, at most ``limit`` bytes, ``exact`` ones where given.
+def read_file(root: Path, relative: str, limit: int, exact: int | None = None, span: slice = slice(None)) -> bytes:
+    """The bytes ``span`` of a regular file below ``root``; no links, at most ``limit`` bytes, ``exact`` ones if given.
 
     Raises ``StorageFailure``; a missing file raises its subclass ``Missing``.
     """
@@ -141,7 +141,9 @@ def read_file(root: Path, relative: str, limit: int, exact: int | None = None) -
             raise StorageFailure(f"{relative}: {found.st_size} bytes instead of {exact}")
         if found.st_size > limit:
             raise StorageFailure(f"{relative}: {found.st_size} bytes, at most {limit} allowed", "do not trust this run")
-        return stream.read(found.st_size)
+        start, stop, _ = span.indices(found.st_size)
+        stream.seek(start)
+        return stream.read(max(stop - start, 0))
 
 
 class Missing(StorageFailure):
