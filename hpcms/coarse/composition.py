@@ -19,6 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from hpcms.coarse.field import Bound
+from hpcms.coarse.group import Group
 from hpcms.coarse.petsc import Solution, Solver, System
 from hpcms.contracts import Advance, Array, Arrays, Step
 from hpcms.errors import BadInput
@@ -90,6 +91,8 @@ class Composition:
         self._cuts: dict[tuple[int, int], Cut] = {}
         self._systems: dict[str, System] = {}
         self._solvers: dict[str, Solver] = {}
+        self._sent: dict[str, dict[tuple[int, int], Array]] = {}
+        self._group: Group | None = None
 
     def _check(self, relaxation: Relaxation) -> None:
         names, unknowns = [f.name for f in self.fields], [f.unknown for f in self.fields]
@@ -155,7 +158,10 @@ class Composition:
             bad = [n for n, value in model.residuals.items() if not np.isfinite(value)]
             reason = f"the equations of {', '.join(bad) or 'the fields'} are not finite; look at the fine answers"
             return Advance(dict(u), float("inf"), False, reason, residuals=model.residuals)
+        before = (self._group.messages, self._group.bytes) if self._group else (0, 0)
         d, solutions, traffic = (self._sweep if self.mode == "staggered" else self._together)(model)
+        if self._group:
+            traffic = (traffic[0] + self._group.messages - before[0], traffic[1] + self._group.bytes - before[1])
         failed = [s for s in solutions if not s.ok]
         fields = self.fields if not failed else []
         new = dict(u) | {f.unknown: u[f.unknown] + d[i].reshape(f.shape) for i, f in enumerate(fields)}
@@ -168,10 +174,12 @@ class Composition:
 
     def close(self) -> None:
         """Let go of matrices and ranks; the next solve builds them again."""
-        self._solvers = {}
+        if self._group is not None:
+            self._group.stop()
+        self._solvers, self._sent, self._group = {}, {}, None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_solvers": {}}
+        return self.__dict__ | {"_solvers": {}, "_sent": {}, "_group": None}
 
     def _linearise(self, u: Arrays, answers: Mapping[str, Arrays], step: Step) -> Affine:
         model = Affine([], {}, [], {}, {})
@@ -247,6 +255,20 @@ class Composition:
             blocks = {(rows.index(i), rows.index(j)): self._cuts[i, j].pattern for i, j in keys}
             names = tuple(self.fields[i].name for i in rows)
             self._systems[prefix] = System(prefix, names, tuple(len(self.free[i]) for i in rows), blocks)
-        if prefix not in self._solvers:
-            self._solvers[prefix] = Solver(self._systems[prefix], self.petsc)
-        return self._solvers[prefix].solve(data, rhs)
+        solution = self._hand_over(self._systems[prefix], data, rhs)
+        if not solution.ok:
+            self._sent.pop(prefix)
+        return solution
+
+    def _hand_over(self, system: System, data: dict[tuple[int, int], Array], rhs: list[Array]) -> Solution:
+        """Solve in process or on the ranks. Values that are as before stay where they are, and so do their factors."""
+        before = self._sent.setdefault(system.prefix, {})
+        changed = {k: v for k, v in data.items() if k not in before or not np.array_equal(v, before[k])}
+        before.update(changed)
+        if self.ranks:
+            if self._group is None:
+                self._group = Group(self.ranks, self.petsc, self.deadline)
+            return self._group.solve(system, changed, rhs)
+        if system.prefix not in self._solvers:
+            self._solvers[system.prefix] = Solver(system, self.petsc)
+        return self._solvers[system.prefix].solve(changed, rhs)

@@ -23,6 +23,9 @@ Options = Mapping[str, str]
 
 # A solver may stop by its number of iterations and call that converged; then this true residual decides.
 ACCEPTED = 1e-6
+# No permutation by value (icntl_6): the order of elimination then depends on the pattern alone, and a solver that was
+# kept gives the same bits as a new one.
+MUMPS = {"pc_factor_mat_solver_type": "mumps", "mat_mumps_icntl_6": "0"}
 LAUNCHER = ("OMPI_", "PMIX_", "PMI_")
 
 
@@ -40,7 +43,7 @@ class System:
 
     def defaults(self, ranks: int) -> dict[str, str]:
         """Options without which nobody needs to know PETSc: direct, or exact enough to be taken as direct."""
-        direct = {"ksp_type": "preonly", "pc_type": "lu"} | ({"pc_factor_mat_solver_type": "mumps"} if ranks else {})
+        direct = {"ksp_type": "preonly", "pc_type": "lu"} | (MUMPS if ranks else {})
         own = {"snes_type": "ksponly", "ksp_rtol": "1e-12", "ksp_max_it": "1000"}
         if len(self.names) == 1:
             return {f"{self.prefix}_{k}": v for k, v in (own | direct).items()}
@@ -105,12 +108,15 @@ class Solver:
         self.system = system
         self.options = system.defaults(0 if comm is None else self.comm.size) | dict(options)
         self.rows = [split(n, self.comm.size)[self.comm.rank] for n in system.sizes]
-        self.data: dict[Block, Array] = {}
         self.mats: dict[Block, Any] = {}
         self.snes: Any = None
 
     def solve(self, data: Mapping[Block, Array], rhs: Sequence[Array]) -> Solution:
-        """Solve for the right-hand side; both hold the rows of this process only. Failure is a returned solution."""
+        """Solve for the right-hand side. Failure is a returned solution.
+
+        ``data``: the blocks whose values changed since the last solve; the others keep theirs, and where nothing
+        changed, factors are kept too. Both arguments hold the rows of this process only.
+        """
         try:
             with in_force(self.PETSc, self.options):
                 self._fill(data)
@@ -118,14 +124,11 @@ class Solver:
                     self._build()
                 return self._run(rhs)
         except self.PETSc.Error as error:
-            self.data, self.mats, self.snes = {}, {}, None  # what PETSc left behind is not to be trusted
+            self.mats, self.snes = {}, None  # what PETSc left behind is not to be trusted
             return Solution([], False, f"{self.system.prefix}: PETSc error {error.ierr}: {_last_line(error)}")
 
     def _fill(self, data: Mapping[Block, Array]) -> None:
-        """Put in the values that changed, so that an unchanged matrix keeps its factors."""
         for key, values in data.items():
-            if key in self.data and np.array_equal(values, self.data[key]):
-                continue
             i, j = key
             (first, end), (indptr, indices) = self.rows[i], self.system.blocks[key]
             local = (indptr[first : end + 1] - indptr[first]).astype(np.int32)
@@ -136,7 +139,6 @@ class Solver:
             else:
                 sizes = [(end - first, self.system.sizes[i]), (self.rows[j][1] - self.rows[j][0], self.system.sizes[j])]
                 self.mats[key] = self.PETSc.Mat().createAIJ(sizes, csr=csr, comm=self.comm)
-            self.data[key] = np.array(values)
 
     def _build(self) -> None:
         PETSc, n = self.PETSc, len(self.system.names)
@@ -178,7 +180,8 @@ class Solver:
         f.axpy(-1.0, self.b)
 
     def _run(self, rhs: Sequence[Array]) -> Solution:
-        self.A.assemble()
+        if len(self.system.names) > 1:
+            self.A.assemble()
         if self.P is not self.A:
             self.A.convert("aij", self.P)
         self.b.setArray(np.concatenate(rhs))
