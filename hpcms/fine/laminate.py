@@ -16,6 +16,8 @@ import numpy as np
 from hpcms.contracts import Array, Arrays, Outcome, Regions, Unit
 from hpcms.errors import BadInput
 
+_PAIRS = ((1,), (2,), (3,), (2, 3), (1, 3), (1, 2))  # Mandel 11 22 33 23 13 12
+
 
 @dataclass(frozen=True)
 class LaminatePhase:
@@ -115,10 +117,10 @@ class Laminate:
         return np.array([isotropic(phase.youngs_modulus, phase.poisson_ratio) for phase in phases])
 
     def _across(self) -> Array:
-        """Components that touch the normal: one of 3, or three of the Mandel 11 22 33 23 13 12."""
+        """Components that touch the normal: one of 3, or three of 6."""
         if self.physics == "conduction":
-            return np.arange(3) == self.normal - 1
-        return np.array([self.normal in pair for pair in ((1,), (2,), (3,), (2, 3), (1, 3), (1, 2))])
+            return np.array([self.normal == axis for axis in (1, 2, 3)])
+        return np.array([self.normal in pair for pair in _PAIRS])
 
 
 def isotropic(E: float, nu: float) -> Array:

@@ -1,4 +1,4 @@
-"""The inverse of the periodic trilinear stiffness with unit coefficient, applied to sources inside a box of nodes.
+"""The inverse of the periodic trilinear stiffness with one coefficient, applied to sources inside a box of nodes.
 
 Along z and y the nodes are Fourier-transformed. What is left for each pair of wave numbers is one periodic row
 ``a u[i-1] + b u[i] + a u[i+1] = s[i]`` along x, with ``b + 2 a cos(t)`` the symbol of the element. It factors into
@@ -65,7 +65,12 @@ def symbol(n: int, h: float) -> tuple[Array, Array]:
     return 2 * (1 - cosine) / h, h * (2 + cosine) / 3
 
 
-def prepare(shape: tuple[int, int, int], box: tuple[int, int, int], spacing: tuple[float, float, float]) -> Green:
+def prepare(
+    shape: tuple[int, int, int],
+    box: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    coefficient: float = 1.0,
+) -> Green:
     """Coefficients of the recursions for a cell of ``shape`` nodes with sources in its first ``box`` nodes."""
     (nx, ny, nz), (bx, by, _), hx = shape, box, spacing[0]
     Ky, My = (part[:, None] for part in symbol(ny, spacing[1]))
@@ -75,7 +80,7 @@ def prepare(shape: tuple[int, int, int], box: tuple[int, int, int], spacing: tup
     root = np.sqrt(hx * K * (4 * M / hx + hx * K / 3))  # sqrt(b^2 - 4 a^2) without cancellation
     rho = -2 * a / (b + root)
     rho[0, 0] = 0.0  # the constant mode is solved apart
-    scale = 2 / (b + root) / (ny * nz)
+    scale = 2 / (b + root) / (ny * nz * coefficient)
     gap, once = nx - bx, 1 - rho**nx
     wrap = rho**gap / once
     tail = rho * (1 - rho ** (2 * gap)) / ((1 - rho**2) * once)
@@ -85,7 +90,7 @@ def prepare(shape: tuple[int, int, int], box: tuple[int, int, int], spacing: tup
     rho, scale, wrap, tail = (np.repeat(x, 2, axis=1) for x in (rho, scale, wrap, tail))
     chunk = min(bx, max(1, _CHUNK // (ny * (nz // 2 + 1))))
     spectrum = np.empty((bx, ny, nz // 2 + 1), complex)
-    rows, line = np.empty((chunk, by, nz)), float(M[0, 0]) / hx * ny * nz
+    rows, line = np.empty((chunk, by, nz)), float(M[0, 0]) / hx * (ny * nz * coefficient)
     return Green(shape, box, rho, scale, wrap, tail, warm, line, spectrum, rows)
 
 
