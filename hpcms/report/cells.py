@@ -1,0 +1,124 @@
+"""The worst regions: what the fine model saw inside their windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.patches import Rectangle
+
+from hpcms.contracts import Array
+from hpcms.report import measures
+from hpcms.report.data import Data
+from hpcms.report.fields import WORST
+from hpcms.report.style import FAINT, GREY, RED, Picture, bare, colour_bar, figure, picture
+
+_AIR_ICE = ListedColormap(["#eceff2", "#c3d3df", "#8fa9bd", "#5e7f99"])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One region at the last step. ``phase``: (nx, ny, nz); ``creep``: (nx, ny, nz) equivalent creep strain or None;
+    ``load``: how hard it is loaded, in ``unit``.
+    """
+
+    fine: str
+    region: int
+    phase: Array
+    creep: Array | None
+    load: float
+    unit: str
+    measure: str
+
+
+def worst_cells(data: Data, count: int = WORST) -> list[Cell]:
+    """The ``count`` regions with the largest stress (or flux) at the last step, largest first."""
+    ranked = measures.severity(data)
+    if ranked is None:
+        return []
+    found = []
+    for region in measures.worst(ranked.values, count):
+        phase = data.read_region(f"fine_{ranked.fine}/phase", region)
+        if phase is None or phase.ndim != 3:
+            continue
+        creep = voxel_creep(data.read_region(f"fine_{ranked.fine}/creep_strain", region), phase)
+        found.append(Cell(ranked.fine, region, phase, creep, float(ranked.values[region]), ranked.unit, ranked.name))
+    return found
+
+
+def voxel_creep(history: Array | None, phase: Array) -> Array | None:
+    """(nx, ny, nz) equivalent creep strain, the mean over the Gauss points of a voxel; history (nx, ny, nz, .., 6)."""
+    if history is None or history.ndim < 4 or history.shape[:3] != phase.shape or history.shape[-1] != 6:
+        return None
+    size = measures.equivalent_strain(history)
+    return np.asarray(size.reshape(*phase.shape, -1).mean(axis=-1))
+
+
+def worst_windows(data: Data) -> list[Picture]:
+    """A slice of each of the worst cells through its most strained voxel, with one colour scale for all."""
+    cells = worst_cells(data)
+    strains = [cell.creep for cell in cells if cell.creep is not None]
+    top = max((float(creep.max()) for creep in strains), default=0.0)
+    return [_window(data, rank, cell, top) for rank, cell in enumerate(cells, start=1)]
+
+
+def _window(data: Data, rank: int, cell: Cell, top: float) -> Picture:
+    fig, axes = figure(3.5, 4.1)
+    place = _place(data, cell)
+    depth = draw_slice(fig, axes, cell, top)
+    axes.set_title(f"{rank}   region {cell.region}", color=RED)
+    if place is not None:
+        _locator(axes, data, place)
+    unit = measures.scale(cell.load, cell.unit)
+    text = f"Region {cell.region}"
+    if place is not None:
+        text += f" at x = {place[0]:.3g} m, y = {place[1]:.3g} m"
+    text += f": {cell.measure} {unit(cell.load):.3g} {unit.symbol}, {100 * (cell.phase > 0).mean():.0f} % solid"
+    if cell.creep is not None and cell.creep.max() > 0:
+        strain = measures.scale(cell.creep.max(), "")
+        text += f", largest equivalent creep strain {strain(cell.creep.max()):.3g} {strain.symbol}"
+    return picture(fig, f"cell_{rank}", f"{text}. Slice at z = {depth} of {cell.phase.shape[2]} voxels.")
+
+
+def draw_slice(fig: Any, axes: Any, cell: Cell, top: float) -> int:
+    """The slice, coloured by creep strain where there is some; returns its z."""
+    creep = cell.creep if cell.creep is not None and top > 0 else None
+    where = int(np.argmax(creep if creep is not None else cell.phase)) if cell.phase.size else 0
+    depth = int(np.unravel_index(where, cell.phase.shape)[2])
+    nx, ny = cell.phase.shape[:2]
+    extent = (0, nx, 0, ny)
+    phase = cell.phase[:, :, depth].T
+    axes.imshow(phase, origin="lower", extent=extent, cmap=_AIR_ICE, norm=Normalize(0, 3), interpolation="nearest")
+    if creep is not None:
+        unit = measures.scale(top, "")
+        shown = np.ma.masked_where(phase == 0, unit(creep[:, :, depth].T))
+        image = axes.imshow(
+            shown, origin="lower", extent=extent, cmap="viridis", norm=Normalize(0, unit(top)), interpolation="nearest"
+        )
+        text = measures.label("equivalent creep strain", unit.symbol)
+        colour_bar(fig, image, axes, text, below=True)
+    axes.add_patch(Rectangle((0, 0), nx, ny, fill=False, ec=GREY, lw=0.8))
+    axes.set(xlabel="x (voxels)", ylabel="y (voxels)", aspect="equal")
+    bare(axes)
+    return depth
+
+
+def _place(data: Data, cell: Cell) -> Array | None:
+    """(2,) m where the region sits in the domain."""
+    geometry = data.geometry
+    if geometry is None or geometry.dimension == 0 or cell.region >= len(geometry.sites.get(cell.fine, ())):
+        return None
+    return np.asarray(geometry.sites[cell.fine][cell.region])
+
+
+def _locator(axes: Any, data: Data, place: Array) -> None:
+    """A small map of the domain with a dot, in the corner above the slice."""
+    assert data.geometry is not None
+    low, size = data.geometry.points.min(axis=0), np.ptp(data.geometry.points, axis=0)
+    small = axes.inset_axes((0.76, 1.02, 0.24, 0.14))
+    small.add_patch(Rectangle((low[0], low[1]), size[0], max(size[1], 0.05 * size[0]), fc=FAINT, ec=GREY, lw=0.7))
+    small.plot(place[0], place[1], "o", color=RED, ms=4)
+    small.set(aspect="equal", xticks=[], yticks=[])
+    bare(small)

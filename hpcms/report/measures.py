@@ -1,0 +1,218 @@
+"""Numbers derived from stored arrays: equivalent stress and strain, settlement, lower bounds, and readable units.
+
+Symmetric tensors are Mandel vectors (11 22 33 23 13 12), so their Euclidean norm is the tensor norm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hpcms.contracts import Array
+from hpcms.report.data import Data
+
+DAY = 86400.0
+KELVIN = 273.15
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A unit that is pleasant to read: value in SI times ``factor`` is in ``symbol``."""
+
+    factor: float
+    symbol: str
+
+    def __call__(self, values: Any) -> Any:
+        return np.asarray(values) * self.factor
+
+
+# for each SI unit: (smallest magnitude in SI, factor, symbol), largest first
+_LADDERS: dict[str, tuple[tuple[float, float, str], ...]] = {
+    "m": ((2.0, 1.0, "m"), (1e-3, 1e2, "cm"), (1e-5, 1e3, "mm"), (0.0, 1e6, "µm")),
+    "Pa": ((1e9, 1e-9, "GPa"), (1e6, 1e-6, "MPa"), (1e3, 1e-3, "kPa"), (0.0, 1.0, "Pa")),
+    "s": ((2 * DAY, 1 / DAY, "days"), (7200.0, 1 / 3600.0, "h"), (180.0, 1 / 60.0, "min"), (0.0, 1.0, "s")),
+    "1/s": ((0.0, 100 * 365.25 * DAY, "% per year"),),
+    "": ((0.5, 1.0, ""), (2e-5, 1e2, "%"), (0.0, 1e6, "10⁻⁶")),
+}
+
+
+def scale(values: Any, unit: str) -> Scale:
+    """The unit of the same kind as ``unit`` (SI) that suits the largest magnitude of ``values``."""
+    finite = np.abs(np.asarray(values, dtype=float))
+    finite = finite[np.isfinite(finite)]
+    largest = float(finite.max()) if finite.size else 0.0
+    if largest == 0.0:
+        return Scale(1.0, unit)
+    for least, factor, symbol in _LADDERS.get(unit, ()):
+        if largest >= least:
+            return Scale(factor, symbol)
+    return Scale(1.0, unit)
+
+
+def label(name: str, unit: str) -> str:
+    """``name (unit)``; a number without a unit says so by a dash-free plain name."""
+    return f"{name} ({unit})" if unit else f"{name} (–)"
+
+
+def deviator(tensor: Array) -> Array:
+    """(..., 6) Mandel vector less its mean normal part."""
+    out = np.array(tensor, dtype=float)
+    out[..., :3] -= out[..., :3].mean(axis=-1, keepdims=True)
+    return out
+
+
+def equivalent_stress(sigma: Array) -> Array:
+    """(...,) von Mises stress sqrt(3/2 s:s) of (..., 6) Mandel stresses."""
+    return np.asarray(np.sqrt(1.5 * (deviator(sigma) ** 2).sum(axis=-1)))
+
+
+def equivalent_strain(eps: Array) -> Array:
+    """(...,) equivalent strain sqrt(2/3 e:e) of (..., 6) Mandel strains."""
+    return np.asarray(np.sqrt((deviator(eps) ** 2).sum(axis=-1) / 1.5))
+
+
+@dataclass(frozen=True)
+class Series:
+    """A quantity over time. ``t``: (n,) s; ``values``: (n,) in ``unit`` (SI)."""
+
+    t: Array
+    values: Array
+    unit: str
+
+
+def series(data: Data) -> dict[str, Series]:
+    """The time series of the summary, with the settlement and the surface temperature from the store if it has none."""
+    found: dict[str, Series] = {}
+    for name, entry in dict(data.summary.get("series") or {}).items():
+        t, values = np.asarray(entry.get("t", ()), float), np.asarray(entry.get("values", ()), float)
+        if t.ndim == 1 and t.shape == values.shape and t.size:
+            found[name] = Series(t, values, str(entry.get("unit") or _usual_unit(name)))
+    for name, computed in (("settlement", _settlement(data)), ("surface_temperature", _surface_temperature(data))):
+        if computed is not None:
+            found.setdefault(name, computed)
+    return found
+
+
+def _usual_unit(name: str) -> str:
+    """The SI unit of a scalar that the coarse model tells without one."""
+    for word, unit in (("temperature", "K"), ("displacement", "m"), ("settlement", "m")):
+        if word in name:
+            return unit
+    return ""
+
+
+@dataclass(frozen=True)
+class Footing:
+    """A loaded part of the surface: from ``left`` to ``right`` (m) with ``pressure`` (Pa)."""
+
+    left: float
+    right: float
+    pressure: float
+
+
+def footing(data: Data) -> Footing | None:
+    """The first boundary entry of the job that presses on a part of the top."""
+    for table in dict(data.resolved.get("coarse") or {}).values():
+        for entry in table.get("boundary", ()) if isinstance(table, Mapping) else ():
+            between, pressure = entry.get("between"), entry.get("pressure")
+            if entry.get("side") == "top" and between and isinstance(pressure, int | float):
+                return Footing(float(between[0]), float(between[1]), float(pressure))
+    return None
+
+
+def top_nodes(data: Data, between: tuple[float, float] | None = None) -> Array:
+    """Indices of the nodes at the top of a plane domain, optionally between two x."""
+    if data.geometry is None or data.geometry.dimension != 2:
+        return np.zeros(0, dtype=np.int64)
+    x, y = data.geometry.points.T
+    small = 1e-6 * max(float(np.ptp(x)), float(np.ptp(y)), 1e-300)
+    top = y >= y.max() - small
+    if between is not None:
+        top &= (x >= between[0] - small) & (x <= between[1] + small)
+    return np.flatnonzero(top)
+
+
+def _settlement(data: Data) -> Series | None:
+    """Mean sinking of the nodes under the footing, positive downwards."""
+    foot = footing(data)
+    nodes = top_nodes(data, (foot.left, foot.right)) if foot else np.zeros(0, dtype=np.int64)
+    u = data.history("coarse/displacement") if nodes.size else None
+    if u is None or u.values.ndim != 3 or u.values.shape[2] < 2:
+        return None
+    return Series(u.t, -u.values[:, nodes, 1].mean(axis=1), "m")
+
+
+def _surface_temperature(data: Data) -> Series | None:
+    """Mean temperature of the nodes at the top."""
+    nodes = top_nodes(data)
+    temperature = data.history("coarse/temperature") if nodes.size else None
+    if temperature is None or temperature.values.ndim != 2:
+        return None
+    return Series(temperature.t, temperature.values[:, nodes].mean(axis=1), "K")
+
+
+@dataclass(frozen=True)
+class Severity:
+    """How hard each region is loaded. ``values``: (S,) in ``unit``; ``name`` says by which measure."""
+
+    fine: str
+    name: str
+    unit: str
+    values: Array
+
+
+def severity(data: Data, step: int | None = None) -> Severity | None:
+    """Equivalent stress at the sites where there is one, else the size of the flux."""
+    for answer, name, unit in (("stress", "equivalent stress", "Pa"), ("flux", "heat flux", "W/m²")):
+        for fine in data.fines:
+            values = data.read(f"sites/{fine}/{answer}", step)
+            if values is None or values.ndim != 2 or not len(values):
+                continue
+            size = equivalent_stress(values) if values.shape[1] == 6 else np.linalg.norm(values, axis=1)
+            return Severity(fine, name, unit, size)
+    return None
+
+
+def worst(values: Array, count: int) -> list[int]:
+    """Indices of the largest finite values, largest first; ties go to the lower index."""
+    order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
+    return [int(index) for index in order[:count] if np.isfinite(values[index])]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A time that the wall time is compared with, s."""
+
+    name: str
+    seconds: float
+    meaning: str
+
+
+def bounds(data: Data) -> list[Bound]:
+    """Work, work over workers, span and lower bounds of the run, where the summary has them."""
+    summary, workers = data.summary, worker_count(data)
+    work = summary.get("work_s")
+    found: list[tuple[str, Any, str]] = [("work T1", work, "CPU time of all tasks on one worker")]
+    if isinstance(work, int | float) and workers:
+        found.append((f"T1 / {workers}", work / workers, "the work shared evenly by the workers"))
+    found.append(("span", summary.get("span_s"), "the longest chain of tasks that wait for each other"))
+    lower = summary.get("lower_bound_s")
+    for name, value in lower.items() if isinstance(lower, Mapping) else (("LB0", lower),):
+        found.append((str(name), value, _BOUND_MEANING.get(str(name), "a lower bound of the wall time")))
+    return [Bound(name, float(value), text) for name, value, text in found if isinstance(value, int | float)]
+
+
+_BOUND_MEANING = {
+    "LB0": "no schedule can be faster: the largest of shared work, slowest region and coarse chain",
+    "LB1": "replay with the strain path known beforehand",
+    "LB2": "span of what was executed",
+}
+
+
+def worker_count(data: Data) -> int:
+    """Workers that ran fine tasks, from the records, else from the summary."""
+    names = {record.worker for record in data.records if record.kind == "fine"}
+    return len(names) or int(data.summary.get("workers") or 0)

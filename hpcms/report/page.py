@@ -1,0 +1,212 @@
+"""The page: which sections there are, their pictures and tables, and the HTML around them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from hpcms.report import cells, fields, history, measures, text, work
+from hpcms.report.data import Data
+from hpcms.report.profiles import profiles
+from hpcms.report.style import Picture
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of plain text; ``numeric`` columns are aligned to the right; ``marks``: passed or failed, by row."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[int, ...] = ()
+    marks: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with an opening sentence, tables and pictures. ``note``: what could not be shown, and why."""
+
+    anchor: str
+    title: str
+    lead: str = ""
+    pictures: tuple[Picture, ...] = ()
+    table: Table | None = None
+    columns: int = 2
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number of the heading."""
+
+    name: str
+    value: str
+
+
+def sections(data: Data) -> list[Section]:
+    """All sections that this run has something for."""
+    builders: tuple[tuple[str, Callable[[Data], Section | None]], ...] = (
+        ("Claims", _claims),
+        ("Settlement", _settlement),
+        ("Fields at the end", _fields),
+        ("Worst regions", _cells),
+        ("Material points", _paths),
+        ("Over time", _series),
+        ("Spread of the regions", _spread),
+        ("Tasks on workers", _timeline),
+        ("Efficiency", _efficiency),
+        ("Convergence", _convergence),
+    )
+    found = [_guarded(title, build, data) for title, build in builders]
+    return [section for section in found if section is not None]
+
+
+def _guarded(title: str, build: Callable[[Data], Section | None], data: Data) -> Section | None:
+    """A section whose data has an unexpected form becomes a note; a damaged store is still an error."""
+    try:
+        return build(data)
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        return Section(_anchor(title), title, note=f"This part could not be drawn: {type(error).__name__}: {error}")
+
+
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def _section(title: str, lead: str, pictures: list[Picture], **more: Any) -> Section | None:
+    if not pictures and more.get("table") is None:
+        return None
+    return Section(_anchor(title), title, lead, tuple(pictures), **more)
+
+
+def _claims(data: Data) -> Section | None:
+    if not data.claims:
+        return None
+    keys = ("id", "quantity", "got", "want", "tolerance", "basis")
+    table = Table(
+        head=("", "id", "quantity", "got", "want", "tolerance", "basis"),
+        rows=tuple(tuple(text.number(claim.get(key)) for key in keys) for claim in data.claims),
+        numeric=(3, 4, 5),
+        marks=tuple(bool(claim.get("passed")) for claim in data.claims),
+    )
+    passed = sum(table.marks)
+    lead = f"{passed} of {len(table.marks)} claims hold. Each one compares a computed value with a known one."
+    return _section("Claims", lead, [], table=table)
+
+
+def _settlement(data: Data) -> Section | None:
+    made = history.settlement(data)
+    return _section("Settlement", "", [made] if made else [])
+
+
+def _fields(data: Data) -> Section | None:
+    return _section("Fields at the end", "", fields.coarse_fields(data)) or _section("Fields", "", profiles(data))
+
+
+def _cells(data: Data) -> Section | None:
+    made = cells.worst_windows(data)
+    ranked = measures.severity(data)
+    lead = f"The regions with the largest {ranked.name}, largest first. " if ranked and made else ""
+    lead += "Pores are grey; all windows share one colour scale." if made else ""
+    return _section("Worst regions", lead, made, columns=3)
+
+
+def _paths(data: Data) -> Section | None:
+    if data.geometry is not None and data.geometry.dimension > 0:
+        return None
+    return _section("Material points", "", history.paths(data))
+
+
+def _series(data: Data) -> Section | None:
+    return _section("Over time", "", history.other_series(data))
+
+
+def _spread(data: Data) -> Section | None:
+    return _section("Spread of the regions", "No two windows are alike, so their answers differ.", history.spread(data))
+
+
+def _timeline(data: Data) -> Section | None:
+    made = work.timeline(data)
+    return _section("Tasks on workers", "", [made] if made else [])
+
+
+def _efficiency(data: Data) -> Section | None:
+    bounds, wall = measures.bounds(data), data.summary.get("wall_s")
+    if not bounds or not isinstance(wall, int | float):
+        return None
+    rows = [
+        (
+            bound.name,
+            text.seconds(bound.seconds),
+            f"{wall / bound.seconds:.2f}" if bound.seconds > 0 else "–",
+            bound.meaning,
+        )
+        for bound in bounds
+    ]
+    rows.append(("wall time", text.seconds(float(wall)), "1.00", "what the clock on the wall says, from start to end"))
+    table = Table(("time", "value", "wall / value", "meaning"), tuple(rows), numeric=(1, 2))
+    made = work.efficiency(data)
+    return _section("Efficiency", "", [made] if made else [], table=table)
+
+
+def _convergence(data: Data) -> Section | None:
+    return _section("Convergence", "", work.convergence(data), table=_exchange(data))
+
+
+def _exchange(data: Data) -> Table | None:
+    """Totals of the whole run: what each scale did, and what the two said to each other."""
+    total = dict(data.summary.get("coupling") or {})
+    names = {"solves": "solves", "newton": "Newton iterations", "linear": "CG iterations", "sweeps": "sweeps"}
+    names |= {"coarse_iterations": "linear iterations", "messages": "messages", "bytes": "bytes exchanged"}
+    rows = []
+    for who, counts in [("coarse", total), *dict(total.get("fine") or {}).items()]:
+        rows += [(str(who), names[key], text.number(counts[key])) for key in names if key in counts]
+        if "energy_gap" in counts:
+            rows.append((str(who), "largest relative Hill-Mandel gap", text.number(float(counts["energy_gap"]), 2)))
+    return Table(("model", "count over the run", "value"), tuple(rows), numeric=(2,)) if rows else None
+
+
+def facts(data: Data) -> list[Fact]:
+    """The numbers of the heading."""
+    summary, found = data.summary, []
+    found.append(Fact("steps", text.number(summary.get("steps", max(data.numbers, default=0)))))
+    if len(data.times):
+        clock = measures.scale(data.times, "s")
+        found.append(Fact("time reached", f"{clock(data.times[-1]):.4g} {clock.symbol}"))
+    ranked = measures.severity(data)
+    if ranked is not None:
+        found.append(Fact("regions", str(len(ranked.values))))
+    if measures.worker_count(data):
+        found.append(Fact("workers", str(measures.worker_count(data))))
+    for key, name in (("wall_s", "wall time"), ("cpu_s", "CPU time")):
+        if isinstance(summary.get(key), int | float):
+            found.append(Fact(name, text.seconds(float(summary[key]))))
+    if isinstance(summary.get("peak_memory_bytes"), int | float):
+        found.append(Fact("peak memory", text.size(summary["peak_memory_bytes"])))
+    return found
+
+
+def render(data: Data, parts: list[Section], files: Sequence[str] = ()) -> str:
+    """The self-contained HTML."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["embed"] = _embed
+    state_hash = str(data.summary.get("state_hash") or data.state_hash)
+    template = environment.from_string(
+        resources.files("hpcms.report").joinpath("page.html").read_text(encoding="utf-8")
+    )
+    return template.render(
+        data=data,
+        sections=parts,
+        facts=facts(data),
+        state_hash=state_hash,
+        failed=sum(not claim.get("passed") for claim in data.claims),
+        files=["figures/", *files],
+    )
+
+
+def _embed(made: Picture) -> str:
+    return "data:image/png;base64," + base64.b64encode(made.png).decode("ascii")
