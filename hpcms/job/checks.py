@@ -2,34 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path as File
 from typing import Any
 
+import numpy as np
+
+from hpcms.job.boundary import check_boundary
 from hpcms.job.files import check_image
+from hpcms.job.positions import Path
 from hpcms.job.problems import Problems, did_you_mean, show
-from hpcms.job.schema import Claim, CoarseSpec, FineSpec, Frame, Microstructure, Points, Site, Time
+from hpcms.job.schema import (
+    Claim,
+    CoarseSpec,
+    Coupling,
+    Domain,
+    FineSpec,
+    Interval,
+    Microstructure,
+    Points,
+    Rectangle,
+    Site,
+    Time,
+)
+
+MOST_ELEMENTS = 10**8
+MOST_VOXELS = 2**30
+TOLERANCES = (1e-15, 0.1)  # below, rounding; above, no digit of the answer is right
 
 
-def check_frame(frame: Frame, tree: dict[str, Any], folder: File, problems: Problems) -> None:
-    """The tables that are no models."""
-    _check_time(frame.time, problems)
-    if frame.microstructure is not None:
-        _check_microstructure(frame.microstructure, folder, problems)
-    _check_sites(frame, folder, problems)
-    _check_claims(frame.claims, problems)
-    _check_scheme(frame, problems)
-    if not tree.get("fine"):
-        problems.add(("fine",), "missing table", "add a fine model: [fine.NAME]", at_key=True)
-    if not tree.get("coarse") and not isinstance(frame.domain, Points):
+def check_tables(known: Mapping[str, Any], tree: dict[str, Any], folder: File, problems: Problems) -> None:
+    """The tables that are no models; ``known`` has those that could be read."""
+    for name, check in (("time", _check_time), ("domain", _check_domain), ("claims", _check_claims)):
+        if name in known:
+            check(known[name], problems)
+    if known.get("microstructure") is not None:
+        _check_microstructure(known["microstructure"], folder, problems)
+    if "sites" in known:
+        _check_sites(known["sites"], known.get("domain"), folder, problems)
+    if "coupling" in known:
+        _check_coupling(known["coupling"], known.get("petsc", {}), tree, problems)
+    if not tree.get("coarse"):
         problems.add(("coarse",), "missing table", "add a coarse field: [coarse.FIELD]", at_key=True)
 
 
 def check_models(
-    frame: Frame, fine: dict[str, FineSpec], coarse: dict[str, CoarseSpec], problems: Problems
+    known: Mapping[str, Any], fine: dict[str, FineSpec], coarse: dict[str, CoarseSpec], problems: Problems
 ) -> None:
-    """Models against phases and domain."""
+    """Models against phases, sites and domain."""
     for name, spec in fine.items():
-        _check_phases(name, spec, frame.microstructure, problems)
+        _check_numbers(spec.params, ("fine", name), problems)
+        if "microstructure" in known:
+            _check_phases(name, spec, known["microstructure"], problems)
+    for name, field in coarse.items():
+        _check_numbers(field.params, ("coarse", name), problems)
+        if "domain" in known:
+            check_boundary(name, field.params, known["domain"], problems)
+        if "sites" in known:
+            _check_driven(field.params, known["sites"], problems)
+    asked = any(field.fine for field in coarse.values())
+    if isinstance(known.get("domain"), Points) and known.get("sites") == () and asked:
+        problems.add(("sites",), "missing key", "material points are listed in [[sites]] tables", at_key=True)
+
+
+def _check_domain(domain: Domain, problems: Problems) -> None:
+    if isinstance(domain, Rectangle) and domain.elements[0] * domain.elements[1] > MOST_ELEMENTS:
+        problems.add(("domain", "elements"), f"more than {MOST_ELEMENTS} elements")
+    if isinstance(domain, Interval) and domain.elements > MOST_ELEMENTS:
+        problems.add(("domain", "elements"), f"more than {MOST_ELEMENTS} elements")
 
 
 def _check_time(time: Time, problems: Problems) -> None:
@@ -57,6 +98,8 @@ def _check_microstructure(micro: Microstructure, folder: File, problems: Problem
         if micro.threshold is not None and len(micro.phases) != 2:
             problems.add((*path, "phases"), f"a threshold makes two phases (got {len(micro.phases)})")
         return
+    if micro.shape is not None and micro.shape[0] * micro.shape[1] * micro.shape[2] > MOST_VOXELS:
+        problems.add((*path, "shape"), f"more than {MOST_VOXELS} voxels")
     if micro.shape is None:
         problems.add((*path, "shape"), "missing key", "add shape = [16, 16, 16]", at_key=True)
     wanted = 1 if micro.generator == "homogeneous" else 2
@@ -67,14 +110,12 @@ def _check_microstructure(micro: Microstructure, folder: File, problems: Problem
         problems.add((*path, "fraction"), f"must be <= {most} for a {micro.generator} (got {micro.fraction})")
 
 
-def _check_sites(frame: Frame, folder: File, problems: Problems) -> None:
+def _check_sites(sites: tuple[Site, ...], domain: Domain | None, folder: File, problems: Problems) -> None:
     """Sites belong to material points; each has a name of its own and a path in the order of time."""
-    if isinstance(frame.domain, Points) and not frame.sites:
-        problems.add(("sites",), "missing key", "material points are listed in [[sites]] tables", at_key=True)
-    if frame.sites and not isinstance(frame.domain, Points):
+    if sites and domain is not None and not isinstance(domain, Points):
         problems.add(("sites",), 'belongs to domain.kind = "points"', at_key=True)
     seen: set[str] = set()
-    for i, site in enumerate(frame.sites):
+    for i, site in enumerate(sites):
         if site.name in seen:
             problems.add(("sites", i, "name"), f"used twice (got {show(site.name)})")
         seen.add(site.name)
@@ -85,8 +126,6 @@ def _check_sites(frame: Frame, folder: File, problems: Problems) -> None:
 
 def _check_path(i: int, site: Site, problems: Problems) -> None:
     path = ("sites", i, "path")
-    if not site.path:
-        problems.add(path, "must have at least one entry")
     drives = ("gradient", "strain", "stress", "temperature")
     kinds = [tuple(d for d in drives if getattr(point, d) is not None) for point in site.path]
     for k, (point, kind) in enumerate(zip(site.path, kinds, strict=True)):
@@ -114,18 +153,39 @@ def _check_claims(claims: tuple[Claim, ...], problems: Problems) -> None:
             problems.add((*path, "tolerance"), "missing key", "add tolerance = 0.01", at_key=True)
 
 
-def _check_scheme(frame: Frame, problems: Problems) -> None:
+def _check_coupling(table: Coupling, petsc: dict[str, Any], tree: dict[str, Any], problems: Problems) -> None:
+    """The scheme is known; what belongs to staggered fields is not asked of monolithic ones."""
     from hpcms import coupling
 
-    if frame.coupling.scheme not in coupling.names():
-        hint = did_you_mean(frame.coupling.scheme, coupling.names(), "schemes")
-        problems.add(("coupling", "scheme"), f"unknown scheme (got {show(frame.coupling.scheme)})", hint)
+    path = ("coupling",)
+    if table.scheme not in coupling.names():
+        hint = did_you_mean(table.scheme, coupling.names(), "schemes")
+        problems.add((*path, "scheme"), f"unknown scheme (got {show(table.scheme)})", hint)
+    fields = tree.get("coarse")
+    names = list(fields) if isinstance(fields, dict) else []
+    factors = table.relaxation if isinstance(table.relaxation, dict) else {}
+    for name in factors:
+        if name not in names:
+            hint = did_you_mean(name, names, "fields")
+            problems.add((*path, "relaxation", name), "no such coarse field", hint, at_key=True)
+    if table.fields != "monolithic":
+        return
+    if table.relaxation != 1.0:
+        hint = 'remove it, or set fields = "staggered"'
+        problems.add((*path, "relaxation"), "is for staggered fields; these are solved together", hint, at_key=True)
+    for option in petsc:
+        if any(option.startswith(f"{name}_snes_") for name in names):
+            hint = "monolithic, there is one solver for all fields: coupled_snes_*"
+            problems.add(("petsc", option), "is for staggered fields; these are solved together", hint, at_key=True)
 
 
 def _check_phases(name: str, spec: FineSpec, micro: Microstructure | None, problems: Problems) -> None:
     """A fine model has parameters for every phase of the microstructure, and for no other."""
     given = getattr(spec.params, "phases", None)
-    if not isinstance(given, dict) or micro is None:
+    if not isinstance(given, dict):
+        return
+    if micro is None:
+        _check_fractions(name, given, problems)
         return
     for phase in micro.phases:
         if phase not in given:
@@ -135,3 +195,59 @@ def _check_phases(name: str, spec: FineSpec, micro: Microstructure | None, probl
         if phase not in micro.phases:
             hint = did_you_mean(phase, micro.phases, "phases of the microstructure")
             problems.add(("fine", name, "phases", phase), "undefined phase", hint, at_key=True)
+
+
+def _check_fractions(name: str, phases: dict[str, Any], problems: Problems) -> None:
+    """Without an image the phases say themselves how much there is of each."""
+    if not phases or not all(hasattr(phase, "fraction") for phase in phases.values()):
+        hint = "add a table [microstructure] with an image or a generator"
+        problems.add(("fine", name, "phases"), "there is no microstructure that has these phases", hint, at_key=True)
+        return
+    total = sum(phase.fraction for phase in phases.values())
+    if abs(total - 1) > 1e-9:
+        problems.add(("fine", name, "phases"), f"the volume fractions add up to {total:g}, not to 1", at_key=True)
+
+
+def _check_numbers(params: Any, path: Path, problems: Problems) -> None:
+    """Tolerances that mean something, and tensors that are positive definite, anywhere in a model's parameters."""
+    if isinstance(params, dict):
+        for key, value in params.items():
+            _check_numbers(value, (*path, key), problems)
+    if not is_dataclass(params):
+        return
+    for f in fields(params):
+        value, here = getattr(params, f.name), (*path, f.name)
+        if f.name == "tolerance" and isinstance(value, float) and not TOLERANCES[0] <= value <= TOLERANCES[1]:
+            problems.add(here, f"must be >= {TOLERANCES[0]:g} and <= {TOLERANCES[1]:g} (got {value:g})")
+        elif f.name in ("stiffness", "conductivity") and isinstance(value, tuple) and value:
+            _check_tensor(value, here, problems)
+        else:
+            _check_numbers(value, here, problems)
+
+
+def _check_tensor(rows: tuple[Any, ...], path: Path, problems: Problems) -> None:
+    if not all(isinstance(row, tuple) and len(row) == len(rows) for row in rows):
+        problems.add(path, f"must be a square matrix (got {len(rows)} rows)")
+        return
+    matrix = np.array(rows, dtype=float)
+    size = float(np.abs(matrix).max())
+    if not np.allclose(matrix, matrix.T, rtol=0, atol=1e-9 * size):
+        problems.add(path, "must be symmetric")
+    elif not np.linalg.eigvalsh(matrix)[0] > 1e-14 * size:
+        least = np.linalg.eigvalsh(matrix)[0]
+        problems.add(path, f"is not positive definite (smallest eigenvalue {least:g})")
+
+
+def _check_driven(params: Any, sites: tuple[Site, ...], problems: Problems) -> None:
+    """A field that follows paths finds its drive in each of them: what it is called, or the stress that makes it."""
+    drive = getattr(params, "drives", None)
+    if not isinstance(drive, str):
+        return
+    wanted = (drive, "stress") if drive == "strain" else (drive,)
+    for i, site in enumerate(sites):
+        if not site.path:
+            hint = f"entries with time and {' or '.join(wanted)}"
+            problems.add(("sites", i, "path"), "missing key", hint, at_key=True)
+        for k, point in enumerate(site.path):
+            if all(getattr(point, name, None) is None for name in (*wanted, "temperature")):
+                problems.add(("sites", i, "path", k), f"gives no {' or '.join(wanted)}")

@@ -45,12 +45,20 @@ def build(kind: Any, value: Any, path: Path, problems: Problems, unit: Unit | No
     return _scalar(kind, value, path, problems, unit)
 
 
-def table(
-    cls: type[Any], value: Any, path: Path, problems: Problems, reserved: tuple[str, ...] = (), inside: str = ""
-) -> Any:
+def table(cls: type[Any], value: Any, path: Path, problems: Problems, reserved: tuple[str, ...] = ()) -> Any:
     """A table as an object of the dataclass ``cls``; keys in ``reserved`` belong to somebody else."""
     if not isinstance(value, dict):
         return _refuse(path, problems, "must be a table", value)
+    built = parts(cls, value, path, problems, reserved)
+    if any(part is INVALID for part in built.values()):
+        return INVALID
+    return _construct(cls, built, path, problems)
+
+
+def parts(
+    cls: type[Any], value: dict[str, Any], path: Path, problems: Problems, reserved: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The fields of ``cls`` that the table gives, each built or ``INVALID``."""
     kinds = get_type_hints(cls, include_extras=True)
     known = {f.name: f for f in fields(cls) if f.init and not f.name.startswith("_")}
     for key in value:
@@ -63,9 +71,7 @@ def table(
         elif spec.default is MISSING and spec.default_factory is MISSING:
             problems.add((*path, name), "missing key", f"add {name} = {example(kinds[name])}", at_key=True)
             built[name] = INVALID
-    if any(part is INVALID for part in built.values()):
-        return INVALID
-    return _construct(cls, built, path, problems)
+    return built
 
 
 def _construct(cls: type[Any], built: dict[str, Any], path: Path, problems: Problems) -> Any:
@@ -257,9 +263,9 @@ def _bounded(value: Any, path: Path, problems: Problems, unit: Unit, got: str) -
     )
     if holds:
         return value
-    wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
     symbol = "" if unit.symbol in DIMENSIONLESS else f" {unit.symbol}"
-    problems.add(path, f"must be {wanted}{symbol} (got {got})")
+    wanted = [f"{sign} {bound:g}{symbol if bound else ''}" for sign, bound in bounds if bound is not None]
+    problems.add(path, f"must be {' and '.join(wanted)} (got {got})")
     return INVALID
 
 

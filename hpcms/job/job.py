@@ -22,6 +22,7 @@ FREE = (
     "petsc",
     "time.min_step",
     "coupling.max_sweeps",
+    "coupling.relaxation",
     "coupling.ranks",
     "coupling.keep",
 )

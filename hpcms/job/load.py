@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hpcms.errors import BadInput
-from hpcms.job.checks import check_frame, check_models
-from hpcms.job.fields import INVALID, table
+from hpcms.job.checks import check_models, check_tables
+from hpcms.job.fields import INVALID, parts
 from hpcms.job.job import Job
 from hpcms.job.models import check_references, coarse_specs, fine_specs
 from hpcms.job.petsc import check_petsc
@@ -91,30 +92,27 @@ class _Reader:
         tree: dict[str, Any] = of_size(self.document.tree, size, problems)
         if overrides:
             tree = laid_over(tree, as_tree(overrides, problems), (), None, problems)
-        frame = table(Frame, tree, (), problems, reserved=("fine", "coarse"))
+        known = self._known(tree, problems)
         check_references(tree, problems)
         fine = fine_specs(tree, self.folder, self.plugins, problems)
         coarse = coarse_specs(tree, problems)
-        if frame is INVALID:
-            return None
         fields = tree.get("coarse", {})
-        petsc = check_petsc(frame.petsc, fields if isinstance(fields, dict) else (), problems)
-        check_frame(frame, tree, self.folder, problems)
-        check_models(frame, fine, coarse, problems)
+        prefixes = [*fields, "coupled"] if isinstance(fields, dict) else []
+        petsc = check_petsc(known.get("petsc", {}), prefixes, problems)
+        check_tables(known, tree, self.folder, problems)
+        check_models(known, fine, coarse, problems)
         if problems.found:
             return None
-        own = {n: getattr(frame, n) for n in ("schema_version", "title", "description", "domain", "time", "claims")}
-        return Job(
-            path=self.document.path,
-            folder=self.folder,
-            text=self.document.raw,
-            size=size,
-            sizes=sizes,
-            microstructure=frame.microstructure,
-            sites=frame.sites,
-            fine=fine,
-            coarse=coarse,
-            coupling=frame.coupling,
-            petsc=petsc,
-            **own,
-        )
+        given: dict[str, Any] = {"path": self.document.path, "folder": self.folder, "text": self.document.raw}
+        tables = known | {"fine": fine, "coarse": coarse, "petsc": petsc}
+        return Job(**given, size=size, sizes=sizes, **tables)
+
+    def _known(self, tree: dict[str, Any], problems: Problems) -> dict[str, Any]:
+        """The tables that are no models, as far as they could be built; defaults for those that are left out."""
+        built = parts(Frame, tree, (), problems, reserved=("fine", "coarse"))
+        for field in dataclasses.fields(Frame):
+            if field.default is not dataclasses.MISSING:
+                built.setdefault(field.name, field.default)
+            elif field.default_factory is not dataclasses.MISSING:
+                built.setdefault(field.name, field.default_factory())
+        return {name: value for name, value in built.items() if value is not INVALID}

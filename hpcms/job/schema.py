@@ -16,6 +16,7 @@ SIZES = ("ci", "node", "cluster")
 Count = Annotated[int, Unit("", least=1, most=2**31 - 1)]
 Tolerance = Annotated[float, Unit("", least=1e-14, most=0.1)]
 Ratio = Annotated[float, Unit("", least=0.001, most=1000)]
+Relaxation = Annotated[float, Unit("", above=0, most=2)]
 Edge = Annotated[int, Unit("", least=1, most=4096)]
 Length = Annotated[float, Unit("m", above=0)]
 
@@ -67,6 +68,7 @@ class Microstructure:
     phases: tuple[str, ...]
     image: str | None = None
     threshold: Literal["otsu"] | float | None = None
+    coarsen: Annotated[int, Unit("", least=1, most=64)] = 1  # grey values are averaged over cubes of this edge first
     window: Edge | None = None
     mirror: bool = True
     seed: Annotated[int, Unit("", least=0)] = 0
@@ -89,20 +91,21 @@ class Drive:
 
 @dataclass(frozen=True)
 class Site:
-    """A material point. ``image``: its own microstructure, instead of a window of the shared one."""
+    """A material point. ``path`` for fields that follow one; ``image``: its own microstructure."""
 
     name: str
-    path: tuple[Drive, ...]
+    path: tuple[Drive, ...] = ()
     image: str | None = None
 
 
 @dataclass(frozen=True)
 class Coupling:
-    """How the scales and the fields talk to each other."""
+    """How the scales and the fields talk to each other. ``relaxation``: factor on the updates of staggered fields."""
 
     scheme: str = "nested"
     fields: Literal["staggered", "monolithic"] = "staggered"
     tolerance: Tolerance = 1e-6
+    relaxation: Relaxation | dict[str, Relaxation] = 1.0
     max_sweeps: Annotated[int, Unit("", least=1, most=10**5)] = 30
     batch: Annotated[int, Unit("", least=1, most=10**6)] = 8
     ranks: Annotated[int, Unit("", least=0, most=10**6)] = 0
