@@ -55,7 +55,8 @@ class Frame:
 
     def back(self, u: Array) -> Array:
         """A field on all nodes of the turned cell, in the order of the image."""
-        return np.roll(u, self.start, axis=(0, 1, 2)).transpose(np.argsort(self.order))
+        image: Array = np.roll(u, self.start, axis=(0, 1, 2)).transpose(np.argsort(self.order))
+        return image
 
 
 class PeriodicCell:
@@ -106,7 +107,8 @@ class PeriodicCell:
     def _jump(self, axis: int) -> Array:
         """(3,) temperature step from voxel to voxel of the unit gradient along ``axis`` of the image."""
         place = self.frame.order.index(axis)
-        return np.eye(3)[place] * self.frame.spacing[place]
+        jump: Array = np.eye(3)[place] * self.frame.spacing[place]
+        return jump
 
     def _contrast(self, u: Array, jump: Array) -> Array:
         """``D (u + gradient . x)``."""

@@ -82,17 +82,23 @@ def labels(image: Array, name: str = "image") -> Array:
     return image.astype(np.uint8)
 
 
-def crop(image: Array, window: int | Sequence[int | Sequence[int]]) -> Array:
-    """A part of the image: one edge or three from the origin, or three pairs (first, one past the last)."""
+def crop(image: Array, window: int | Sequence[int | slice | Sequence[int]]) -> Array:
+    """A part of the image: one edge or three from the origin, or three slices or pairs (first, one past the last)."""
     # one edge leaves the axis of one voxel of a flat image alone
     parts = [min(window, n) if n == 1 else window for n in image.shape] if isinstance(window, int) else list(window)
     if len(parts) != 3:
         raise BadInput(f"crop: expected one edge, three edges or three pairs (got {window!r})")
-    pairs = [(0, part) if isinstance(part, int) else tuple(part) for part in parts]
+    pairs = [_ends(part, n) for part, n in zip(parts, image.shape, strict=True)]
     for axis, (pair, n) in enumerate(zip(pairs, image.shape, strict=True)):
-        if len(pair) != 2 or not 0 <= pair[0] < pair[1] <= n:
+        if len(pair) != 2 or not all(isinstance(end, int) for end in pair) or not 0 <= pair[0] < pair[1] <= n:
             raise BadInput(f"crop: axis {axis} has {n} voxels, so {pair} is not a part of it")
     return np.ascontiguousarray(image[tuple(slice(*pair) for pair in pairs)])
+
+
+def _ends(part: int | slice | Sequence[int], n: int) -> tuple[int, ...]:
+    if isinstance(part, slice):
+        return 0 if part.start is None else part.start, n if part.stop is None else part.stop
+    return (0, part) if isinstance(part, int) else tuple(part)
 
 
 def mirror(image: Array) -> Array:
