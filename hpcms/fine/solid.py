@@ -20,9 +20,12 @@ PLANES = {"": (0, 1, 2, 3, 4, 5), "xy": (0, 1, 5)}
 
 @dataclass(frozen=True)
 class Creep:
-    """Norton-Glen law: A at ``reference_temperature``, where the activation energy changes; conventions in ``norton``."""
+    """Norton-Glen law: A at ``reference_temperature``, where the activation energy changes; conventions in ``norton``.
 
-    A: Annotated[float, Unit("Pa^-n s^-1", least=0)]
+    The unit of A depends on n; a job writes Pa^-3 s^-1, and for another n the same number counts as Pa^-n s^-1.
+    """
+
+    A: Annotated[float, Unit("Pa^-3 s^-1", least=0)]
     n: Annotated[float, Unit("", least=1, most=20)] = 3.0
     reference_temperature: Annotated[float, Unit("K", above=0)] = 263.15
     activation_energy_below: Annotated[float, Unit("J/mol", least=0)] = 0.0
