@@ -20,7 +20,7 @@ def settlement(data: Data) -> Picture | None:
     """Settlement over days, and the temperature of the surface below it."""
     found = measures.series(data)
     sinking, surface = found.get("settlement"), found.get("surface_temperature")
-    if sinking is None:
+    if sinking is None or not sinking.t.max() > 0:  # at the start nothing has sunk yet
         return None
     rows = 1 if surface is None else 2
     fig, axes = figure(
@@ -52,11 +52,11 @@ def draw_settlement(axes: Any, data: Data, sinking: Series) -> None:
 
 def other_series(data: Data) -> list[Picture]:
     """Every further series of the summary, one picture each."""
-    made = []
-    for name, found in sorted(measures.series(data).items()):
-        if name in ("settlement", "surface_temperature") and "settlement" in measures.series(data):
-            continue
-        made.append(_series(name, found))
+    made, every = [], measures.series(data)
+    for name, found in sorted(every.items()):
+        drawn = name == "settlement" or (name == "surface_temperature" and "settlement" in every)
+        if not drawn and len(found.t) > 1:
+            made.append(_series(name, found))
     return made
 
 

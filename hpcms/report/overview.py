@@ -14,13 +14,13 @@ from hpcms.report.style import RED, Picture, colour_bar, picture
 
 def overview(data: Data) -> Picture | None:
     """The coarse field with the worst site ringed, its cell, and the settlement; None for a run without one of them."""
-    ranked = measures.severity(data)
-    worst = cells.worst_cells(data, 1)
-    sinking = measures.series(data).get("settlement")
-    values = data.read("coarse/temperature")
-    if ranked is None or not worst or sinking is None or values is None or data.geometry is None:
+    if data.geometry is None or data.geometry.dimension != 2:
         return None
-    if data.geometry.dimension != 2 or ranked.fine not in data.geometry.sites:
+    ranked, worst = measures.severity(data), cells.worst_cells(data, 1)
+    sinking, values = measures.series(data).get("settlement"), data.read("coarse/temperature")
+    if ranked is None or not worst or ranked.fine not in data.geometry.sites:
+        return None
+    if sinking is None or not sinking.t.max() > 0 or values is None:
         return None
     mesh = fields.deformed(data)
     figure = FigureCanvasAgg(Figure(figsize=(11.0, 3.6), layout="constrained")).figure

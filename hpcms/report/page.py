@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -126,7 +126,9 @@ def _series(data: Data) -> Section | None:
 
 
 def _spread(data: Data) -> Section | None:
-    return _section("Spread of the regions", "No two windows are alike, so their answers differ.", history.spread(data))
+    return _section(
+        "Spread of the regions", "Every region has a window of its own, so the answers differ.", history.spread(data)
+    )
 
 
 def _timeline(data: Data) -> Section | None:
@@ -154,20 +156,31 @@ def _efficiency(data: Data) -> Section | None:
 
 
 def _convergence(data: Data) -> Section | None:
-    return _section("Convergence", "", work.convergence(data), table=_exchange(data))
+    table = _exchange(data)
+    lead = (
+        "The energy gap is the largest relative violation of the Hill-Mandel condition in any exchange."
+        if table
+        else ""
+    )
+    return _section("Convergence", lead, work.convergence(data), table=table)
 
 
 def _exchange(data: Data) -> Table | None:
-    """Totals of the whole run: what each scale did, and what the two said to each other."""
+    """Totals of the run: what each scale did, and what the two exchanged."""
     total = dict(data.summary.get("coupling") or {})
-    names = {"solves": "solves", "newton": "Newton iterations", "linear": "CG iterations", "sweeps": "sweeps"}
-    names |= {"coarse_iterations": "linear iterations", "messages": "messages", "bytes": "bytes exchanged"}
-    rows = []
-    for who, counts in [("coarse", total), *dict(total.get("fine") or {}).items()]:
-        rows += [(str(who), names[key], text.number(counts[key])) for key in names if key in counts]
-        if "energy_gap" in counts:
-            rows.append((str(who), "largest relative Hill-Mandel gap", text.number(float(counts["energy_gap"]), 2)))
-    return Table(("model", "count over the run", "value"), tuple(rows), numeric=(2,)) if rows else None
+    if not total:
+        return None
+    coarse = {"rounds": total.get("sweeps"), "linear": total.get("coarse_iterations"), **total}
+    rows = [("coarse, sweeps", coarse)]
+    rows += [(f"{name}, solves", {"rounds": counts.get("solves"), **counts}) for name, counts in _tables(total)]
+    keys = ("rounds", "newton", "linear", "messages", "bytes", "energy_gap")
+    head = ("model", "number", "Newton iterations", "linear iterations", "messages", "bytes", "energy gap")
+    body = tuple((name, *(text.number(counts.get(key), 2) for key in keys)) for name, counts in rows)
+    return Table(head, body, numeric=tuple(range(1, len(head))))
+
+
+def _tables(total: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    return sorted((str(name), counts) for name, counts in dict(total.get("fine") or {}).items())
 
 
 def facts(data: Data) -> list[Fact]:

@@ -9,11 +9,11 @@ Row = Sequence[Any]
 
 
 def number(value: Any, digits: int = 4) -> str:
-    """A number with ``digits`` significant digits, a range as ``a to b``, anything else as it is."""
+    """A number with ``digits`` significant digits, a large count in groups of three, a range as ``a to b``."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, int):
-        return str(value)
+        return f"{value:,}".replace(",", "\u202f") if abs(value) >= 10_000 else str(value)
     if isinstance(value, float):
         return f"{value:.{digits}g}"
     if isinstance(value, list | tuple):
@@ -60,7 +60,7 @@ def table(head: Row, rows: Iterable[Row]) -> str:
 
 def _numeric(text: str) -> bool:
     try:
-        float(text)
+        float(text.replace("\u202f", ""))
     except ValueError:
         return False
     return True

@@ -53,7 +53,7 @@ def _answers(data: Data, fine: str, number: int) -> Arrays:
 
 @pytest.fixture(scope="module")
 def invented(tmp_path_factory: pytest.TempPathFactory) -> Data:
-    return synthetic.footing_run(tmp_path_factory.mktemp("run"), nx=3, ny=2, steps=2)
+    return synthetic.footing_run(tmp_path_factory.mktemp("run"), nx=3, ny=1, steps=2)
 
 
 @pytest.fixture(scope="module")

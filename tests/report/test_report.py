@@ -132,18 +132,16 @@ def test_the_first_window_is_the_most_loaded_region(tmp_path: Path) -> None:
 
 
 MISSING = (
-    (("coarse/displacement",), "Fields at the end", True),
     (("coarse/",), "Fields at the end", True),  # the stress at the sites is still there
-    (("fine_",), "Worst regions", False),
+    (("coarse/displacement", "fine_creep/creep_strain"), "Worst regions", True),
     (("sites/",), "Worst regions", False),
-    (("fine_creep/creep_strain",), "Worst regions", True),
     (("coarse/", "sites/", "fine_"), "Fields at the end", False),
 )
 
 
 @pytest.mark.parametrize(("parts", "heading", "there"), MISSING)
 def test_a_missing_piece_is_no_error(tmp_path: Path, parts: tuple[str, ...], heading: str, there: bool) -> None:
-    data = synthetic.without(synthetic.footing_run(tmp_path, nx=3, ny=2, steps=2), *parts)
+    data = synthetic.without(synthetic.footing_run(tmp_path, nx=2, ny=2, steps=1), *parts)
     found = read(write(data))
     assert (heading in found.headings) is there
     assert "could not be drawn" not in found.text
@@ -153,13 +151,13 @@ def test_a_run_that_has_just_begun_says_so(tmp_path: Path) -> None:
     found = read(write(Data(tmp_path, job_text="title = 1")))
     assert "No step is committed yet" in found.text
     assert found.headings == ["Job file"]
-    start = synthetic.footing_run(tmp_path, nx=3, ny=2, steps=2)
+    start = synthetic.footing_run(tmp_path, nx=2, ny=2, steps=1)
     start = replace(start, steps=start.steps[:1], summary={}, records=())
     assert "could not be drawn" not in read(write(start)).text
 
 
 def test_data_of_an_unknown_form_become_a_note(tmp_path: Path) -> None:
-    data = synthetic.footing_run(tmp_path, nx=3, ny=2, steps=2)
+    data = synthetic.footing_run(tmp_path, nx=2, ny=2, steps=1)
     odd = replace(data, steps=[*data.steps[:-1], {**data.steps[-1], "sweeps": [{"residual": {}}]}])
     found = read(write(odd))
     assert "This part could not be drawn" in found.text
@@ -185,8 +183,8 @@ def test_other_kinds_of_jobs(tmp_path: Path, make: Callable[[Path], Data], headi
 
 
 def test_constant_fields_and_extreme_numbers_are_drawn(tmp_path: Path) -> None:
-    data = synthetic.footing_run(tmp_path, nx=3, ny=2, steps=2)
-    for change in (np.zeros_like, lambda a: a * 1e-30, lambda a: a * 1e30, lambda a: np.full_like(a, 3.0)):
+    data = synthetic.footing_run(tmp_path, nx=2, ny=2, steps=1)
+    for change in (np.zeros_like, lambda a: a * 1e30):
         held = {key: a if a.dtype == np.uint8 else change(a) for key, a in data.reader.arrays.items()}
         flat = replace(data, reader=synthetic.Held(held))
         assert "could not be drawn" not in read(write(flat)).text

@@ -14,6 +14,7 @@ from hpcms.report import text
     [
         (0.123456, "0.1235"),
         (12, "12"),
+        (1234567, "1\u202f234\u202f567"),
         ([0.05, 1.1], "0.05 to 1.1"),
         (None, "–"),
         (True, "yes"),
@@ -39,8 +40,8 @@ def test_sizes_are_binary(count: float, shown: str) -> None:
 
 
 def test_a_table_aligns_numbers_to_the_right() -> None:
-    lines = text.table(("name", "value"), [("long name", 1.5), ("b", 12)]).splitlines()
-    assert lines == ["name       value", "---------  -----", "long name    1.5", "b             12"]
+    lines = text.table(("name", "value"), [("long name", 1.5), ("b", 54321)]).splitlines()
+    assert lines == ["name        value", "---------  ------", "long name     1.5", "b          54\u202f321"]
 
 
 cells = st.text(st.characters(codec="ascii", exclude_categories=("Cc",)), max_size=12)
