@@ -62,18 +62,16 @@ def _extent(mesh: Deformed) -> tuple[Array, Array]:
 
 
 def draw_footing(axes: Any, data: Data, mesh: Deformed) -> None:
-    """The loaded strip as a block that follows the surface."""
+    """The loaded strip as a block on the moved surface."""
     foot = measures.footing(data)
     if foot is None:
         return
-    nodes = measures.top_nodes(data, (foot.left, foot.right))
-    if not len(nodes):
-        return
-    x, y = mesh.points[nodes].T
-    height = 0.05 * float(np.ptp(mesh.geometry.points[:, 1]))
-    axes.add_patch(Rectangle((x.min(), y.mean()), np.ptp(x), height, fc=INK, ec="none", zorder=3, clip_on=False))
+    x, height = mesh.surface(np.linspace(foot.left, foot.right, 21)).T
+    thick = 0.05 * float(np.ptp(mesh.geometry.points[:, 1]))
+    block = Rectangle((x.min(), height.mean()), np.ptp(x), thick, fc=INK, ec="none", zorder=3, clip_on=False)
+    axes.add_patch(block)
+    top = max(float(height.mean()) + thick, _extent(mesh)[1][1])
     text = f"{foot.pressure / 1e3:.3g} kPa"
-    top = max(float(y.mean()) + height, _extent(mesh)[1][1])
     axes.annotate(text, (float(x.mean()), top), (0, 2), textcoords="offset points", ha="center", annotation_clip=False)
 
 
@@ -108,7 +106,7 @@ def _temperature(data: Data) -> Picture | None:
 
 def _sinking(data: Data) -> Picture | None:
     u = data.read("coarse/displacement")
-    if u is None or u.ndim != 2 or u.shape[1] != 2:
+    if u is None or u.ndim != 2 or u.shape[1] != 2 or not np.any(u):
         return None
     unit = measures.scale(u[:, 1], "m")
     text = measures.label("vertical displacement", unit.symbol)

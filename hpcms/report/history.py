@@ -41,7 +41,7 @@ def settlement(data: Data) -> Picture | None:
 
 def draw_settlement(axes: Any, data: Data, sinking: Series) -> None:
     """Centimetres over days, downwards as the footing goes; it starts at zero, before the load."""
-    t, values = sinking.t / DAY, sinking.values * 100
+    t, values = sinking.t / DAY, sinking.values * 100 + 0.0  # no minus zero
     if t[0] > 0:
         t, values = np.concatenate([[0.0], t]), np.concatenate([[0.0], values])
     axes.plot(t, values, "o-", color=BLUE, clip_on=False, zorder=3)

@@ -84,15 +84,23 @@ class Series:
 
 
 def series(data: Data) -> dict[str, Series]:
-    """The time series of the summary, with the settlement and the surface temperature from the store if it has none."""
+    """The scalars that the coarse model told over time: from the summary, else from the steps of a run without one."""
     found: dict[str, Series] = {}
-    for name, entry in dict(data.summary.get("series") or {}).items():
+    for name, entry in (dict(data.summary.get("series") or {}) or _told(data)).items():
         t, values = np.asarray(entry.get("t", ()), float), np.asarray(entry.get("values", ()), float)
         if t.ndim == 1 and t.shape == values.shape and t.size:
             found[name] = Series(t, values, str(entry.get("unit") or _usual_unit(name)))
-    for name, computed in (("settlement", _settlement(data)), ("surface_temperature", _surface_temperature(data))):
-        if computed is not None:
-            found.setdefault(name, computed)
+    return found
+
+
+def _told(data: Data) -> dict[str, dict[str, Any]]:
+    """What each step says in its ``summary``, by name."""
+    found: dict[str, dict[str, Any]] = {}
+    for step in data.steps:
+        for name, value in dict(step.get("summary") or {}).items():
+            entry = found.setdefault(str(name), {"t": [], "values": []})
+            entry["t"].append(step["t"])
+            entry["values"].append(value)
     return found
 
 
@@ -121,37 +129,6 @@ def footing(data: Data) -> Footing | None:
             if entry.get("side") == "top" and between and isinstance(pressure, int | float):
                 return Footing(float(between[0]), float(between[1]), float(pressure))
     return None
-
-
-def top_nodes(data: Data, between: tuple[float, float] | None = None) -> Array:
-    """Indices of the nodes at the top of a plane domain, optionally between two x."""
-    if data.geometry is None or data.geometry.dimension != 2:
-        return np.zeros(0, dtype=np.int64)
-    x, y = data.geometry.points.T
-    small = 1e-6 * max(float(np.ptp(x)), float(np.ptp(y)), 1e-300)
-    top = y >= y.max() - small
-    if between is not None:
-        top &= (x >= between[0] - small) & (x <= between[1] + small)
-    return np.flatnonzero(top)
-
-
-def _settlement(data: Data) -> Series | None:
-    """Mean sinking of the nodes under the footing, positive downwards."""
-    foot = footing(data)
-    nodes = top_nodes(data, (foot.left, foot.right)) if foot else np.zeros(0, dtype=np.int64)
-    u = data.history("coarse/displacement") if nodes.size else None
-    if u is None or u.values.ndim != 3 or u.values.shape[2] < 2:
-        return None
-    return Series(u.t, -u.values[:, nodes, 1].mean(axis=1), "m")
-
-
-def _surface_temperature(data: Data) -> Series | None:
-    """Mean temperature of the nodes at the top."""
-    nodes = top_nodes(data)
-    temperature = data.history("coarse/temperature") if nodes.size else None
-    if temperature is None or temperature.values.ndim != 2:
-        return None
-    return Series(temperature.t, temperature.values[:, nodes].mean(axis=1), "K")
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,14 @@ class Deformed:
         moved = np.einsum("sk,skd->sd", shape_values(self.geometry.points[corners], sites), self.motion[corners])
         return np.asarray(sites + moved)
 
+    def surface(self, x: Array) -> Array:
+        """(n, 2) m where the points of the top at ``x`` (n,) m have gone."""
+        level = self.geometry.points[:, 1]
+        top = np.flatnonzero(level >= level.max() - 1e-6 * np.ptp(level))
+        top = top[np.argsort(self.geometry.points[top, 0])]
+        moved = [np.interp(x, self.geometry.points[top, 0], self.points[top, axis]) for axis in (0, 1)]
+        return np.column_stack(moved)
+
     def triangles(self, values: Array) -> tuple[Triangulation, Array]:
         """A triangulation of the moved mesh, and (N + C,) ``values`` on its corners.
 

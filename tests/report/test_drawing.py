@@ -72,3 +72,12 @@ def test_cell_middles_take_the_mean_of_their_corners() -> None:
     triangulation, at_corners = deform(geometry, None).triangles(values)
     assert len(triangulation.triangles) == 4 * len(geometry.cells)
     assert np.array_equal(at_corners[len(values) :], values[geometry.cells].mean(axis=1))
+
+
+def test_the_surface_is_followed_between_nodes() -> None:
+    geometry = synthetic.rectangle(4, 3)
+    x = geometry.points[:, 0]
+    mesh = deform(geometry, np.column_stack([0 * x, -0.01 * x]))
+    x = np.array([2.5, 3.5])
+    expected = np.column_stack([x, geometry.points[:, 1].max() - mesh.magnification * 0.01 * x])
+    assert np.allclose(mesh.surface(x), expected)

@@ -36,7 +36,9 @@ def commit(data: Data, rundir: Path) -> Path:
                 entries += write_fine(store.sink(number), "creep", batch, rows, part)
             coarse = {name: data.read(f"coarse/{name}", number) for name in ("temperature", "displacement")}
             answers = {} if number == 0 else {fine: _answers(data, fine, number) for fine in data.fines}
-            store.commit(number, step["t"], coarse, answers, entries, {k: step[k] for k in ("dt", "sweeps", "fine")})
+            store.commit(
+                number, step["t"], coarse, answers, entries, {k: step[k] for k in ("dt", "sweeps", "fine", "summary")}
+            )
         store.append_records(data.records)
     (rundir / "summary.json").write_text(json.dumps(data.summary), encoding="utf-8")
     return rundir

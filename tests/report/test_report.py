@@ -94,7 +94,7 @@ def test_the_page_stands_alone(footing: Path) -> None:
 def test_every_section_of_a_full_run_is_there(footing: Path) -> None:
     found = read(footing / "report.html")
     assert found.headings == [
-        "Claims", "Settlement", "Fields at the end", "Worst regions", "Spread of the regions",
+        "Claims", "Settlement", "Fields at the end", "Worst regions", "Over time", "Spread of the regions",
         "Tasks on workers", "Efficiency", "Convergence", "Job file",
     ]  # fmt: skip
     assert "could not be drawn" not in found.text
