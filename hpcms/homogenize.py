@@ -22,7 +22,7 @@ from hpcms.problem import images
 
 LOADS = {"elastic": ("11", "22", "33", "23", "13", "12"), "conductivity": ("11", "22", "33")}
 BOUNDARIES = ("periodic", "displacement", "traction")
-Phase = str | int
+Phase = Any  # a label as number or text
 Spacing = tuple[float, float, float]
 
 
@@ -78,7 +78,7 @@ def homogenize(
 ) -> Homogenized:
     """Effective property of ``image`` (an array or a file), whose labels are the keys of the phases.
 
-    ``elastic``: (Young's modulus in Pa, Poisson's ratio) by label; ``conductivity``: W/(m K) by label; give one of them;
+    ``elastic``: (Young's modulus in Pa, Poisson's ratio) by label; or ``conductivity``: W/(m K) by label;
     zero means void. ``threshold``: labels a grey image, "otsu" or a value: 0 up to it, 1 above. ``crop``: see
     ``images.crop``; ``mirror``: reflect the image to a periodic cell. ``load``: one unit load or "all". ``spacing``:
     voxel edges in m. ``boundary``: "periodic", "displacement" (or temperature) or "traction" (or flux) prescribed.

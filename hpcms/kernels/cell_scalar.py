@@ -17,7 +17,7 @@ from hpcms.kernels.vectors import dot
 class Effective:
     """``conductivity``: (3, 3) mean flux by unit gradient; ``energy``: (3, 3) mean of grad T_i . k grad T_j.
 
-    Rows and columns of axes that were not asked for are NaN. ``outcomes``: by axis asked for.
+    What belongs to gradients that were not asked for is NaN. ``outcomes``: by axis asked for.
     """
 
     conductivity: Array
@@ -43,14 +43,15 @@ def effective(
     cell = PeriodicCell(phase, k, spacing) if periodic else WalledCell(phase, k, spacing, boundary)
     found = [cell.solve(axis, tolerance, limit) for axis in axes]
     volume = float(phase.size * np.prod(spacing))
-    mean = float(np.bincount(phase.ravel(), minlength=k.size) @ k) / phase.size * np.eye(len(found))
-    P = np.array([[dot(i.u, j.load) for j in found] for i in found]) / volume
+    mean = float(np.bincount(phase.ravel(), minlength=k.size) @ k) / phase.size * np.eye(3)
+    F = np.array([[dot(load, j.u) for j in found] for load in map(cell.load, range(3))]) / volume
     R = np.array([[dot(i.u, j.r) for j in found] for i in found]) / volume
-    Q = -(P + R + (P + R).T) / 2  # work of solution i on the stiffness times solution j, for unit gradients in W/(m K)
+    P = F[list(axes)].T  # u_i . f_j
+    Q = -(P + R + (P + R).T) / 2  # work of solution i on the stiffness times solution j: A u_j = -f_j - r_j
     C = _balance(P, Q)
     K, B = np.full((2, 3, 3), np.nan)
-    K[np.ix_(axes, axes)] = mean + P.T @ C
-    B[np.ix_(axes, axes)] = mean + C.T @ P + P.T @ C + C.T @ Q @ C
+    K[:, axes] = mean[:, axes] + F @ C
+    B[np.ix_(axes, axes)] = mean[np.ix_(axes, axes)] + C.T @ P + P.T @ C + C.T @ Q @ C
     return Effective(K, B, tuple(one.outcome for one in found))
 
 

@@ -24,11 +24,10 @@ _ROUNDING = 1e-14  # nodal loads below this share of what one voxel gives are su
 
 @dataclass(frozen=True)
 class Fluctuation:
-    """A solution for a unit gradient: ``u`` (K), the true residual ``r`` (W) and the load (W), flat, node by node."""
+    """A solution for a unit gradient: ``u`` (K) and the true residual ``r`` (W), flat, node by node."""
 
     u: Array
     r: Array
-    load: Array
     outcome: Outcome
 
 
@@ -68,6 +67,10 @@ class PeriodicCell:
         self.weights = hex8_scalar.weights(frame.spacing)
         self.green = green_scalar.prepare(frame.shape, frame.box, frame.spacing, frame.reference)
 
+    def load(self, axis: int) -> Array:
+        """``D x`` of the unit gradient along ``axis`` of the image: forces (W), flat, node by node."""
+        return self._contrast(np.zeros(self.frame.box), self._jump(axis)).ravel()
+
     def solve(self, axis: int, tolerance: float, limit: int) -> Fluctuation:
         """Conjugate gradients from zero for the unit gradient along ``axis`` of the image.
 
@@ -75,8 +78,8 @@ class PeriodicCell:
         """
         jump = self._jump(axis)
         s, u = np.zeros(self.frame.box), np.zeros(self.frame.box)
-        load = self._contrast(u, jump)
-        size, r = size_of_load(load, self.frame.contrast, self.weights, jump), -load
+        r = -self._contrast(u, jump)
+        size = size_of_load(r, self.frame.contrast, self.weights, jump)
         iterations, ratio, previous = 0, 0.0, np.inf
         while size > 0:
             iterations += self._iterate(s, r, tolerance * size, limit - iterations)
@@ -86,7 +89,7 @@ class PeriodicCell:
             if ratio <= tolerance or iterations >= limit or not ratio < 0.5 * previous:
                 break
             previous = ratio
-        return Fluctuation(u.ravel(), r.ravel(), load.ravel(), outcome(ratio, tolerance, iterations, limit))
+        return Fluctuation(u.ravel(), r.ravel(), outcome(ratio, tolerance, iterations, limit))
 
     def residual(self, s: Array, u: Array, jump: Array) -> Array:
         """``-s - D (u + gradient . x)`` (W) at the nodes of the box."""
