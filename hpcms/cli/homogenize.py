@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -11,6 +11,8 @@ from hpcms.cli.options import json_option
 from hpcms.cli.output import Output, amount
 from hpcms.errors import BadInput
 
+Value = TypeVar("Value")
+BOUNDARIES = ("periodic", "displacement", "traction")
 LOADS = ("11", "22", "33", "23", "13", "12", "all")
 
 
@@ -23,6 +25,7 @@ LOADS = ("11", "22", "33", "23", "13", "12", "all")
 @click.option("--mirror", is_flag=True, help="Make the image periodic by mirroring it.")
 @click.option("--load", type=click.Choice(LOADS), default="all", show_default=True, help="The load case.")
 @click.option("--tolerance", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Relative residual.")
+@click.option("--boundary", type=click.Choice(BOUNDARIES), default="periodic", show_default=True)
 @click.option("--dataset", help="Path of the array in a .h5 file or a Zarr group.")
 @json_option
 def homogenize(
@@ -34,7 +37,7 @@ def homogenize(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Effective stiffness or conductivity of IMAGE (.npy, .tif, .zarr, .h5): trilinear hexahedra, periodic.
+    """Effective stiffness or conductivity of IMAGE (.npy, .tif, .zarr, .h5): trilinear hexahedra.
 
     Name the property of every phase, for example --elastic 0=1MPa,0.3 --elastic "1=9.33 GPa,0.325". Units may be
     left out: then Pa and W/(m K).
@@ -47,13 +50,24 @@ def homogenize(
     chosen = {name: value for name, value in options.items() if value is not None}
     result = compute(
         image,
-        elastic=dict(_elastic(text) for text in elastic) or None,
-        conductivity=dict(_conductivity(text) for text in conductivity) or None,
+        elastic=_by_phase("--elastic", [_elastic(text) for text in elastic]),
+        conductivity=_by_phase("--conductivity", [_conductivity(text) for text in conductivity]),
         threshold=_threshold(threshold),
         crop=None if crop is None else _crop(crop),
         **chosen,
     )
-    _show(result, out)
+    _show(result.json(), out)
+
+
+def _by_phase(option: str, given: list[tuple[str, Value]]) -> dict[str | int, Value] | None:
+    """The values by phase, each given once; None if there are none."""
+    names = [phase for phase, _ in given]
+    double = [name for name in names if names.count(name) > 1]
+    if double:
+        raise BadInput(f"{option}: phase {double[0]} is given twice")
+    values: dict[str | int, Value] = {}
+    values.update(given)
+    return values or None
 
 
 def _elastic(text: str) -> tuple[str, tuple[float, float]]:
@@ -118,8 +132,18 @@ def _show(result: dict[str, Any], out: Output) -> None:
             out.say(f"{name} ({unit})")
             for row in result[name]:
                 out.say("  " + "  ".join("         -" if entry is None else f"{entry:10.4g}" for entry in row))
-    for name, value in (result.get("bounds") or {}).items():
-        out.say(f"{name}: {value}")
-    out.say(f"iterations: {result['iterations']}")
+    for name, value in result["bounds"].items():
+        out.say(f"{name.replace('_', ' ')}: {_numbers(value)}")
+    out.say(f"fractions: {_numbers(result['fractions'])}")
+    out.say(f"iterations: {_numbers(result['iterations'])}")
     out.say(f"{amount(result['wall_s'], 's')} wall, {amount(result['peak_memory_bytes'], 'B')}")
     out.result(result)
+
+
+def _numbers(value: Any) -> str:
+    """Numbers, pairs and small tables in one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_numbers(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return " to ".join(_numbers(inner) for inner in value)
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

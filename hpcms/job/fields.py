@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hpcms.contracts import Unit
@@ -15,6 +16,7 @@ from hpcms.job.problems import Problems, did_you_mean, show
 from hpcms.job.units import DIMENSIONLESS, QuantityError, to_si
 
 PLAIN = Unit("")
+POWER = re.compile(r"\^(-?)([A-Za-z_]\w*)")
 DIFFERENCES = ("amplitude", "difference")  # keys whose temperature is a difference: degC would be off by 273
 
 
@@ -65,13 +67,30 @@ def parts(
         if key not in known and key not in reserved:
             problems.add((*path, key), "unknown key", did_you_mean(key, [*known, *reserved], "keys here"), at_key=True)
     built: dict[str, Any] = {}
+    powers = {name: value.get(name, spec.default) for name, spec in known.items()}
     for name, spec in known.items():
+        kinds[name] = _with_powers(kinds[name], powers)
         if name in value:
             built[name] = build(kinds[name], value[name], (*path, name), problems)
         elif spec.default is MISSING and spec.default_factory is MISSING:
             problems.add((*path, name), "missing key", f"add {name} = {example(kinds[name])}", at_key=True)
             built[name] = INVALID
     return built
+
+
+def _with_powers(kind: Any, values: dict[str, Any]) -> Any:
+    """A unit may depend on a sibling: ``Unit("Pa^-n s^-1")`` is Pa^-3 s^-1 where the table says n = 3."""
+    if get_origin(kind) is not Annotated:
+        return kind
+    inner, *marks = get_args(kind)
+
+    def number(found: re.Match[str]) -> str:
+        power = values.get(found[2])
+        usable = isinstance(power, int | float) and not isinstance(power, bool) and 0 < power < 100
+        return f"^{found[1]}{power:g}" if usable else found[0]
+
+    filled = [replace(m, symbol=POWER.sub(number, m.symbol)) if isinstance(m, Unit) else m for m in marks]
+    return Annotated[(inner, *filled)]
 
 
 def _construct(cls: type[Any], built: dict[str, Any], path: Path, problems: Problems) -> Any:
@@ -94,7 +113,9 @@ def _union(kind: Any, value: Any, path: Path, problems: Problems, unit: Unit | N
     """The first alternative of the value's shape that fits; otherwise the complaints of the nearest one."""
     shape = _shape_of_value(value)
     all_kinds = [k for k in get_args(kind) if k is not type(None)]
-    fitting = [k for k in all_kinds if shape in _shapes_of_kind(k)] or all_kinds
+    fitting = [k for k in all_kinds if shape in _shapes_of_kind(k)]
+    if not fitting:
+        return _refuse(path, problems, f"must be {' or '.join(describe(k, unit) for k in all_kinds)}", value)
     if len(fitting) == 1:
         return build(fitting[0], value, path, problems, unit)
     if shape == "table" and (tagged := _by_tag(fitting, value)):

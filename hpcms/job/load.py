@@ -14,7 +14,7 @@ from hpcms.job.job import Job
 from hpcms.job.models import check_references, coarse_specs, fine_specs
 from hpcms.job.petsc import check_petsc
 from hpcms.job.positions import Lines
-from hpcms.job.problems import Problems, did_you_mean, show
+from hpcms.job.problems import Problems, did_you_mean, printable, show
 from hpcms.job.read import Document, read_document
 from hpcms.job.schema import SCHEMA_VERSION, SIZES, Frame
 from hpcms.job.sizes import as_tree, check_sizes, laid_over, of_size
@@ -32,7 +32,7 @@ def load_job(
     ``folder``: where the files that the job names are, if that is not the folder of the job file (a run keeps a copy
     of its job elsewhere). ``plugins``: allow fine models from Python files beside the job; this runs their code.
     """
-    file, name = Path(path), str(path)
+    file, name = Path(path), printable(str(path))
     if size is not None and size not in SIZES:
         raise BadInput(f'unknown size "{size}"', did_you_mean(size, SIZES, "sizes"))
     document = read_document(file, name)

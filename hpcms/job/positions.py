@@ -62,6 +62,19 @@ def too_deep(text: str, limit: int) -> int | None:
     return None
 
 
+def unclosed(text: str) -> int | None:
+    """Where the first string opens that never closes."""
+    pos = 0
+    while found := NESTING.search(text, pos):
+        pos, start = found.end(), found.start()
+        if found[0] in "\"'":
+            pos = string_end(text, start)
+            quote = text[start] * (3 if text.startswith(text[start] * 3, start) else 1)
+            if pos - start < 2 * len(quote) or not text.endswith(quote, start, pos):
+                return start
+    return None
+
+
 class Lines:
     """Offsets to lines and columns, both from 1."""
 

@@ -54,7 +54,7 @@ def key_name(path: Path) -> str:
 def did_you_mean(word: str, known: Any, what: str = "known") -> str:
     """A hint: the nearest of ``known``, or all of them when nothing is near."""
     names = sorted(known)
-    near = get_close_matches(word[:LONGEST], names, 1)
+    near = [name for name in names if name.lower() == word.lower()] or get_close_matches(word[:LONGEST], names, 1)
     if near:
         return f'did you mean "{near[0]}"?'
     return f"{what}: {', '.join(names)}" if names else ""

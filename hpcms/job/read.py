@@ -9,12 +9,13 @@ from pathlib import Path as File
 from typing import Any
 
 from hpcms.errors import BadInput
-from hpcms.job.positions import Index, Lines, Path, too_deep
+from hpcms.job.positions import Index, Lines, Path, too_deep, unclosed
 from hpcms.job.problems import Problems, key_name
 
 LARGEST = 512 * 1024  # bytes
 DEEPEST = 16  # nested brackets, or parts of a dotted key
 REPEATED = ("Cannot overwrite", "Cannot declare", "Cannot mutate", "Cannot redefine", "Duplicate inline")
+UNCLOSED = ("Expected \"'", "Unterminated string", "Illegal character '\\n'")
 QUOTES = 'text, quantities and dates stand in quotes: "10 kPa"'
 
 
@@ -83,6 +84,10 @@ def _explain(error: Exception, text: str, problems: Problems) -> None:
     message = message[: place.start()]
     offset = len(text) if place[1] is None else problems.lines.starts[int(place[1]) - 1] + int(place[2]) - 1
     if message.startswith(REPEATED) and _explain_repeated(offset, text, problems):
+        return
+    opening = unclosed(text) if message.startswith(UNCLOSED) else None
+    if opening is not None:
+        problems.add_at(opening, "TOML", "a text is opened and not closed", "close it with the same quote")
         return
     plain = message[:1].lower() + message[1:]
     hints = {"invalid value": QUOTES, "expected newline or end of document": f"one key a line; {QUOTES}"}
