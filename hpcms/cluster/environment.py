@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from dask.system import cpu_count
-
 from hpcms.errors import BadInput
 
 THREAD_VARIABLES = (
@@ -33,6 +31,8 @@ SLURM_KEPT = ("SLURM_CONF", "SLURM_CLUSTERS")
 
 def cores() -> int:
     """Cores that this process may use (affinity and cgroup limits counted)."""
+    from dask.system import cpu_count  # here, because dask takes half a second that most commands need not wait
+
     return max(1, min(len(os.sched_getaffinity(0)), int(cpu_count())))
 
 
@@ -83,7 +83,7 @@ def numba_cache() -> Path:
     It is per node because the cache can race on a shared file system, and per version because numba does not
     notice when a kernel that another kernel calls has changed in another file.
     """
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    root = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     name = f"{socket.gethostname()}-{_sources()}"
     for base in (root / "hpcms" / "numba", Path(tempfile.gettempdir()) / f"hpcms-numba-{os.getuid()}"):
         folder = base / name

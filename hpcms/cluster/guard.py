@@ -17,8 +17,8 @@ from tornado.ioloop import PeriodicCallback
 from hpcms.cluster import journal
 
 JOURNAL = "HPCMS_JOURNAL"  # environment variable: the folder of the journals
-LOOK_EVERY = 2.0  # s
-STILL_LOOKS = 10  # a worker that did not move for so many looks in a row is hung: 20 s
+HUNG_AFTER = "HPCMS_HUNG_AFTER"  # environment variable: seconds without a sign of life
+LOOKS = 10  # a worker that did not move from one look to the next, so often in a row, is hung
 
 _PR_SET_PDEATHSIG = 1
 log = logging.getLogger("distributed.hpcms")
@@ -35,7 +35,12 @@ def dask_setup(service: Nanny | Worker) -> None:
         journal.open_here(Path(folder), service.address)
     signal.signal(signal.SIGTERM, leave)
     beats = itertools.count(1)
-    PeriodicCallback(lambda: journal.beat(next(beats)), LOOK_EVERY * 500).start()
+    PeriodicCallback(lambda: journal.beat(next(beats)), period() * 500).start()
+
+
+def period() -> float:
+    """Seconds from one look to the next."""
+    return float(os.environ.get(HUNG_AFTER, "20")) / LOOKS
 
 
 def leave(*_: object) -> None:
@@ -54,12 +59,12 @@ def watch(nanny: Nanny) -> None:
     folder = Path(os.environ.get(JOURNAL, os.devnull))
     before: object = None
     still = 0
-    while not pause.wait(LOOK_EVERY) and nanny.status.name not in ("closed", "failed"):
+    while not pause.wait(period()) and nanny.status.name not in ("closed", "failed"):
         now = look(nanny, folder)
         still = still + 1 if now is not None and now == before else 0
         before = now
-        if still >= STILL_LOOKS and isinstance(now, tuple):
-            log.warning("worker %s hung for %g s: killed", nanny.worker_address, still * LOOK_EVERY)
+        if still >= LOOKS and isinstance(now, tuple):
+            log.warning("worker %s hung for %g s: killed", nanny.worker_address, still * period())
             os.kill(now[0], signal.SIGKILL)
             still = 0
 

@@ -16,9 +16,10 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import dask.config
+import psutil
 from distributed import Nanny, Scheduler
 from distributed.security import Security
 from distributed.system import MEMORY_LIMIT
@@ -49,7 +50,8 @@ def security(tls: dict[str, str] | None) -> Security:
     """The certificates of the run, or an open connection (on the loopback only) where there are none."""
     if tls is None:
         return Security()
-    roles = {f"tls_{role}_{part}": tls[part] for role in ("scheduler", "worker", "client") for part in ("cert", "key")}
+    parts = [(role, part) for role in ("scheduler", "worker", "client") for part in ("cert", "key")]
+    roles = {f"tls_{role}_{part}": tls[part] for role, part in parts}
     return Security(tls_ca_file=tls["ca"], require_encryption=True, **roles)
 
 
@@ -100,7 +102,17 @@ async def serve_local(settings: dict[str, Any], say: Voice, scheduler: Scheduler
         for index, nanny in enumerate(nannies):
             if not close.is_set() and nanny.status.name in ("failed", "closed"):
                 nannies[index] = await start(index)
-    await asyncio.gather(*(n.close(timeout=1) for n in nannies), return_exceptions=True)
+
+
+def end(scratch: str) -> NoReturn:
+    """Leave at once and take all children along: there is nothing here that is worth a farewell."""
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(children, timeout=5)
+    shutil.rmtree(scratch, ignore_errors=True)
+    os._exit(0)
 
 
 async def main() -> None:
@@ -129,23 +141,20 @@ async def main() -> None:
         if "limit" in message:
             limits.update({message["limit"][0]: int(message["limit"][1])})
 
-    def gone() -> None:
-        shutil.rmtree(settings["scratch"], ignore_errors=True)
-        os._exit(0)
-
     async def tick() -> None:
         while True:
             say(tick=True)
             await asyncio.sleep(TICK)
 
     limits: dict[str, int] = {}
-    threading.Thread(target=listen, args=(asyncio.get_running_loop(), order, gone), daemon=True).start()
+    ears = (asyncio.get_running_loop(), order, lambda: end(settings["scratch"]))
+    threading.Thread(target=listen, args=ears, daemon=True).start()
     ticking = asyncio.create_task(tick())
     async with BlamingScheduler(host="127.0.0.1", port=0, limits=limits, **scheduler_options) as scheduler:
         await serve_local(settings, say, scheduler, close)
-    ticking.cancel()
+        ticking.cancel()
+        end(settings["scratch"])
 
 
 if __name__ == "__main__":
     asyncio.run(main())
-    os._exit(0)

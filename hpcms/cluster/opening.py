@@ -14,12 +14,20 @@ CHOICES = "inline, local, local:N, slurm, slurm:PROFILE"
 
 
 @contextlib.contextmanager
-def open_executor(on: str, workers: int | None, rundir: Path, *, deaths: int = 3, lost_after: float = 120.0
-                  ) -> Iterator[Executor]:
+def open_executor(
+    on: str,
+    workers: int | None,
+    rundir: Path,
+    *,
+    deaths: int = 3,
+    lost_after: float = 120.0,
+    hung_after: float = 20.0,
+) -> Iterator[Executor]:
     """The executor that ``on`` names, with ``workers`` worker processes (default: what ``on`` says, or one a core).
 
-    ``deaths``: a task that killed so many workers is not run again. ``lost_after``: s without any worker after
-    which ``WorkersLost`` is raised.
+    ``deaths``: a task that killed so many workers is not run again. ``lost_after``: seconds without any worker
+    after which ``WorkersLost`` is raised. ``hung_after``: seconds without a sign of life after which a worker is
+    killed and its task run again. ``rundir/log.txt`` gets what dask and we have to say.
     """
     kind, colon, detail = on.partition(":")
     if on == "inline":
@@ -28,14 +36,18 @@ def open_executor(on: str, workers: int | None, rundir: Path, *, deaths: int = 3
         with InlineExecutor(Path(rundir)) as inline:
             yield inline
         return
-    if kind == "local":
-        from hpcms.cluster.remote import RemoteExecutor, Settings
+    if kind not in ("local", "slurm") or (colon and not detail):
+        raise BadInput(f"unknown executor {on!r}", hint=f"choose one of: {CHOICES}")
+    number = _number(on, detail) if kind == "local" and colon else workers
+    if number is not None and number < 1:
+        raise BadInput(f"the number of workers must be at least 1 (got {number})")
+    from hpcms.cluster.remote import RemoteExecutor, Settings
 
-        number = _number(on, detail) if colon else workers or default_workers()
-        with RemoteExecutor(Settings("local", number, Path(rundir), deaths, lost_after)) as local:
-            yield local
-        return
-    raise BadInput(f"unknown executor {on!r}", hint=f"choose one of: {CHOICES}")
+    settings = Settings(
+        kind, number or default_workers(), Path(rundir), deaths=deaths, lost_after=lost_after, hung_after=hung_after
+    )
+    with RemoteExecutor(settings) as remote:
+        yield remote
 
 
 def _number(on: str, detail: str) -> int:

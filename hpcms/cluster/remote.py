@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from distributed import Client, Future
@@ -19,33 +21,39 @@ from distributed.scheduler import KilledWorker
 
 from hpcms.cluster import guard
 from hpcms.cluster.blame import user_key
+from hpcms.cluster.certificates import issue
 from hpcms.cluster.environment import numba_cache
 from hpcms.cluster.hub import security
 from hpcms.cluster.hubline import HubLine
+from hpcms.cluster.keep import hold, recall
 from hpcms.cluster.logfile import RunLog
 from hpcms.cluster.task import Ref, TaskError, pack, references, run
 from hpcms.contracts import Ref as AnyRef
 from hpcms.errors import DeadlineExceeded, Stopped, TaskFailed, WorkersLost
 
 RESUME = "see log.txt of the run; resume goes on from the last committed step"
-OPENING = 180.0  # s for the hub and its first worker to come up
 
 
 @dataclass
 class Settings:
-    """How to bring the workers up. ``deaths``: workers that one task may kill; ``lost_after``: s without workers."""
+    """How to bring the workers up.
+
+    ``deaths``: workers that one task may kill. Seconds: ``opening`` for the first worker to come, ``lost_after``
+    without any worker until we give up, ``hung_after`` without a sign of life until a worker is killed.
+    """
 
     kind: str
     workers: int
     rundir: Path
     deaths: int = 3
+    opening: float = 180.0
     lost_after: float = 120.0
-    tls: dict[str, str] | None = None
+    hung_after: float = 20.0
     profile: dict[str, Any] = field(default_factory=dict)
 
 
 class RemoteExecutor:
-    """See ``hpcms.contracts.Executor``. Not to be called from several threads at once."""
+    """See ``hpcms.contracts.Executor``. To be called from one thread at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self.workers = settings.workers
@@ -55,16 +63,15 @@ class RemoteExecutor:
         self._finished: set[str] = set()
         self._addresses: list[str] = []
         self._empty_since: float | None = time.monotonic()
-        self._gone = ""
-        self._ready = ""
+        self._patience = settings.opening
+        self._gone = self._ready = ""
         self._closing = False
+        self._waiting: list[tuple[Future[Any], bytes, list[Future[Any]]]] = []
         self._futures: dict[str, Future[Any]] = {}
         self._serial = itertools.count()
-        self._waiting: list[tuple[Future[Any], bytes, list[Future[Any]]]] = []
-        self._log = RunLog(settings.rundir)
-        self._folder = Path(tempfile.mkdtemp(prefix=".cluster-", dir=settings.rundir))
-        self._scratch = Path(tempfile.mkdtemp(prefix="hpcms-"))
         self._stack = contextlib.ExitStack()
+        self._log = RunLog(settings.rundir)
+        self._stack.callback(self._log.close)
         try:
             self._open()
         except BaseException:
@@ -73,25 +80,31 @@ class RemoteExecutor:
 
     def _open(self) -> None:
         s = self._settings
-        variables = {guard.JOURNAL: str(self._folder), "NUMBA_CACHE_DIR": str(numba_cache())}
-        orders = {"kind": s.kind, "workers": s.workers, "deaths": s.deaths, "tls": s.tls, "profile": s.profile,
-                  "journal": str(self._folder), "scratch": str(self._scratch)}
+        folder, scratch = tempfile.mkdtemp(prefix=".cluster-", dir=s.rundir), tempfile.mkdtemp(prefix="hpcms-")
+        for path in (folder, scratch):
+            self._stack.callback(shutil.rmtree, path, ignore_errors=True)
+        tls = issue(Path(folder) / "tls")
+        variables = {guard.JOURNAL: folder, guard.HUNG_AFTER: f"{s.hung_after:g}"}
+        variables["NUMBA_CACHE_DIR"] = str(numba_cache())
+        orders = {"kind": s.kind, "workers": s.workers, "deaths": s.deaths, "tls": tls, "profile": s.profile,
+                  "journal": folder, "scratch": scratch, "rundir": str(s.rundir.resolve())}  # fmt: skip
         self._hub = HubLine(orders, variables, self._log.path, self._hear)
-        self._stack.callback(self._hub.close, 10.0)
-        self._wait(lambda: self._ready and self._addresses, OPENING, "the workers to start")
-        self._client = Client(self._ready, security=security(s.tls), set_as_default=False, timeout=60,
-                              direct_to_workers=True, name="hpcms")
+        self._stack.callback(self._hub.close, 15.0)
+        self._wait(lambda: self._ready and self._addresses, s.opening, "the first worker to start")
+        self._patience = s.lost_after
+        self._client = Client(self._ready, security=security(tls), set_as_default=False, timeout=60,
+                              direct_to_workers=True, name="hpcms")  # fmt: skip
         self._stack.callback(self._client.close, 5)
         self._loop: Any = self._client.loop
 
+    # -- what the hub says, in the listener's thread
+
     def _hear(self, event: dict[str, Any]) -> None:
-        """An event of the hub, in the listener's thread."""
         with self._state:
             if self._closing:
                 return
-            if "ready" in event:
-                self._ready = event["ready"]
-            if "workers" in event:
+            self._ready = event.get("ready", self._ready)
+            if "addresses" in event:
                 self._addresses = event["addresses"]
                 self._empty_since = None if self._addresses else self._empty_since or time.monotonic()
             if "lost" in event:
@@ -102,29 +115,25 @@ class RemoteExecutor:
             self._state.notify_all()
 
     def _note_loss(self, event: dict[str, Any]) -> None:
-        running = event["running"]
-        again = event["tasks"] + event["results"]
-        self._log.line(
-            f"worker {event['name']} ({event['lost']}) lost at task {running or 'none'}; "
-            f"to be run again: {', '.join(again) or 'nothing'}"
-        )
+        running, name = event["running"], event["name"]
+        keys = event["tasks"] + event["results"]
+        again = ", ".join(keys[:20]) + (f" and {len(keys) - 20} more" if len(keys) > 20 else "") or "nothing"
+        self._log.line(f"worker {name} ({event['lost']}) lost at task {running or 'none'}; to be run again: {again}")
         for key in event["tasks"]:
-            self.retries_log.append((key, f"worker {event['name']} died" + (" at it" if key == running else "")))
+            self.retries_log.append((key, f"worker {name} died at it" if key == running else f"worker {name} died"))
         for key in event["results"]:
-            self.retries_log.append((key, f"its result was lost with worker {event['name']}"))
+            self.retries_log.append((key, f"its result was lost with worker {name}"))
 
     # -- the contract
 
     def submit(self, function: Any, *args: Any, key: str, retries: int = 2) -> Ref:
+        """``retries``: how often it is run again when its worker died at it; an exception is final."""
         ref = Ref(key)
         if key in self._futures:
             return ref
         inputs = references(args)
-        name = getattr(function, "__name__", type(function).__name__)
-        packet = pack(key, function, args, inputs)
-        sources = [self._futures[r.key] for r in inputs]
-        # The number keeps a key that was released and is used again, perhaps with other arguments, apart.
-        future = self._futures[key] = Future((name, key, next(self._serial)), self._client)
+        packet, sources = pack(key, function, args, inputs), [self._futures[r.key] for r in inputs]
+        future = self._futures[key] = self._future(function, key)
         if retries + 1 != self._settings.deaths:
             self._hub.tell({"limit": [key, retries + 1]})
         with self._state:
@@ -132,11 +141,17 @@ class RemoteExecutor:
             self._waiting.append((future, packet, sources))
         if first:
             self._loop.add_callback(self._send)
-        future.add_done_callback(self._on_done)
         return ref
 
+    def _future(self, function: Any, key: str) -> Future[Any]:
+        # The number keeps a key that was released and is used again, perhaps with other arguments, apart.
+        name = getattr(function, "__name__", type(function).__name__)
+        future: Future[Any] = Future((name, key, next(self._serial)), self._client)
+        future.add_done_callback(self._on_done)
+        return future
+
     def _send(self) -> None:
-        """Send all tasks submitted since the last call, in one message and in their order."""
+        """Send all tasks submitted since the last call, in one message and in their order; runs in the loop."""
         with self._state:
             tasks, self._waiting = self._waiting, []
         futures, packets, sources = zip(*tasks, strict=True)
@@ -150,30 +165,46 @@ class RemoteExecutor:
                 self._state.notify_all()
 
     def result(self, ref: AnyRef, timeout: float) -> Any:
-        deadline = time.monotonic() + timeout
-        future = self._futures[ref.key]
-        while True:
-            self._wait(lambda: ref.key in self._finished, deadline - time.monotonic(), f"task {ref.key}")
-            try:
-                return future.result(timeout=max(0.001, min(deadline - time.monotonic(), 5.0)))
-            except TimeoutError:
-                if time.monotonic() >= deadline:
-                    raise DeadlineExceeded(f"task {ref.key} gave no result within {timeout:g} s") from None
-            except TaskError as error:
-                self._log.line(f"task {error.key} failed:\n{error.trace}")
-                raise TaskFailed(error.key, error.cause) from error.error
-            except KilledWorker as error:
-                raise self._poison(user_key(error.task)) from None
-            except CancelledError:
-                # dask cancels what it waits for when the connection breaks; the hub's listener knows why.
-                with contextlib.suppress(DeadlineExceeded):
-                    self._wait(lambda: False, 10.0, "the reason")
-                raise Stopped(f"the scheduler dropped task {ref.key}", hint=RESUME) from None
+        return self.results([ref], timeout)[0]
 
-    def _poison(self, key: str) -> TaskFailed:
-        cause = f"it killed {self._settings.deaths} workers in a row and is not run again"
+    def results(self, refs: Sequence[AnyRef], timeout: float) -> list[Any]:
+        """The values of many Refs in one exchange, which costs a tenth of asking for one after the other."""
+        futures = [self._futures[r.key] for r in refs]
+        what = f"task {refs[0].key}" if len(refs) == 1 else f"{len(refs)} tasks"
+        try:
+            values: list[Any] = self._await(self._client.gather(futures, asynchronous=True, direct=True), timeout, what)
+            return values
+        except (TaskError, KilledWorker) as error:
+            if len(refs) > 1:  # which one is told must not depend on which came first
+                return [self.result(ref, timeout) for ref in refs]
+            raise self._failed(error) from getattr(error, "error", None)
+
+    def _failed(self, error: TaskError | KilledWorker) -> TaskFailed:
+        if isinstance(error, TaskError):
+            self._log.line(f"task {error.key} failed:\n{error.trace}")
+            return TaskFailed(error.key, error.cause)
+        key, cause = user_key(error.task), "it killed its worker again and again and is not run any more"
         self._log.line(f"task {key}: {cause}")
         return TaskFailed(key, cause, poison=True)
+
+    def _await(self, work: Coroutine[Any, Any, Any], timeout: float, what: str) -> Any:
+        """The result of a coroutine in the client's loop, unless something breaks meanwhile."""
+        running = asyncio.run_coroutine_threadsafe(work, self._loop.asyncio_loop)
+        running.add_done_callback(lambda _: self._notify())
+        try:
+            self._wait(running.done, timeout, what)
+            return running.result()
+        except (OSError, CancelledError) as error:
+            # The connection broke, or dask dropped what it waited for: the hub's listener learns why.
+            with contextlib.suppress(DeadlineExceeded):
+                self._wait(lambda: False, 10.0, "the reason")
+            raise Stopped(f"no connection to the scheduler while waiting for {what}: {error}", hint=RESUME) from None
+        finally:
+            running.cancel()
+
+    def _notify(self) -> None:
+        with self._state:
+            self._state.notify_all()
 
     def done(self, refs: Iterable[AnyRef], timeout: float) -> list[AnyRef]:
         wanted = list(refs)
@@ -194,23 +225,61 @@ class RemoteExecutor:
             with self._state:
                 self._finished.discard(ref.key)
 
+    def rebase(self, recipes: Iterable[tuple[AnyRef, Any, tuple[Any, ...]]]) -> None:
+        """From now on a lost value of ``ref`` is made by ``function(*args)``: (ref, function, args) each.
+
+        To be called after a commit with a function that reads the store. The values stay where they are, but
+        their history is forgotten: otherwise the loss of a worker in step n would repeat all steps before it,
+        and the scheduler would remember every task of the run. All refs must be done.
+        """
+        old = [(ref.key, self._futures[ref.key], pack(ref.key, function, args, ())) for ref, function, args in recipes]
+        if not old:
+            return
+        scheduler: Any = self._client.scheduler
+        asked = scheduler.who_has(keys=[f.key for _, f, _ in old])
+        homes = self._await(asked, 60.0, "the places of results")
+        tag = next(self._serial)
+        by_home: dict[str, list[tuple[str, Future[Any], bytes]]] = {}
+        for item in old:
+            by_home.setdefault(next(iter(homes.get(item[1].key, ())), ""), []).append(item)
+        for home, items in by_home.items():
+            self._move(home, items, tag)
+
+    def _move(self, home: str, items: list[tuple[str, Future[Any], bytes]], tag: int) -> None:
+        """Turn the results that worker ``home`` holds into results of new tasks without inputs."""
+        if home:
+            held = self._client.run(hold, [f.key for _, f, _ in items], tag, workers=[home], on_error="ignore",
+                                    asynchronous=True)  # fmt: skip
+            self._await(held, 60.0, f"worker {home}")
+        with self._state:
+            new = []
+            for key, _, _ in items:
+                self._finished.discard(key)
+                new.append(self._future(recall, key))
+                self._futures[key] = new[-1]
+        self._client.map(
+            recall, [f.key for _, f, _ in items], [p for _, _, p in items], key=[f.key for f in new], pure=False,
+            workers=[home] if home else None, allow_other_workers=bool(home),
+        )  # fmt: skip
+        for _, future, _ in items:
+            future.release()
+
     def describe(self) -> dict[str, Any]:
         return {"kind": self._settings.kind, "workers": self.workers, "addresses": list(self._addresses),
-                "versions": self._log.versions()}
+                "versions": self._log.versions()}  # fmt: skip
 
     def close(self) -> None:
         with self._state:
             self._closing = True
         self._futures.clear()
         self._stack.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        self._log.close()
 
     def __enter__(self) -> RemoteExecutor:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # -- waiting
@@ -219,22 +288,13 @@ class RemoteExecutor:
         """Sleep until ``ready()``; the end of the hub, of all workers, or of the patience wakes with an error."""
         deadline = time.monotonic() + timeout
         with self._state:
-            while not ready():
+            while self._gone or not ready():
+                if self._gone:
+                    raise Stopped(self._gone, hint=RESUME)
                 now = time.monotonic()
-                self._check_alive(now)
+                lost = None if self._empty_since is None else self._empty_since + self._patience
+                if lost is not None and now >= lost:
+                    raise WorkersLost(f"no worker was left for {self._patience:g} s", hint=RESUME)
                 if now >= deadline:
                     raise DeadlineExceeded(f"waited {timeout:g} s for {what}", hint="see log.txt of the run")
-                end = deadline if self._empty_since is None else min(deadline, self._lost_at())
-                self._state.wait(end - now)
-
-    def _lost_at(self) -> float:
-        patience = self._settings.lost_after if self._ready else OPENING
-        return (self._empty_since or 0.0) + patience
-
-    def _check_alive(self, now: float) -> None:
-        if self._gone:
-            raise Stopped(self._gone, hint=RESUME)
-        if self._empty_since is not None and now >= self._lost_at():
-            raise WorkersLost(f"no worker was left for {self._settings.lost_after:g} s",
-                              hint=RESUME)
-
+                self._state.wait((deadline if lost is None else min(deadline, lost)) - now)

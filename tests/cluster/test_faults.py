@@ -1,0 +1,199 @@
+"""What happens when workers, the scheduler or the driver die, hang or are strangers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hpcms.cluster import hubline, open_executor
+from hpcms.cluster.remote import RemoteExecutor
+from hpcms.errors import Stopped, TaskFailed, WorkersLost
+from tests.cluster import tasks
+
+T = 100.0  # s
+
+
+@pytest.fixture(scope="module")
+def rundir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def executor(rundir: Path) -> Iterator[RemoteExecutor]:
+    with open_executor("local:2", None, rundir, hung_after=3.0) as opened:
+        assert isinstance(opened, RemoteExecutor)
+        yield opened
+
+
+def workers_of(executor: RemoteExecutor) -> list[int]:
+    return tasks.worker_processes(executor._hub.process.pid)
+
+
+@pytest.mark.parametrize("how", ["kill", "segfault", "exit", "stop"])
+def test_a_task_whose_worker_dies_is_run_again(
+    executor: RemoteExecutor, rundir: Path, tmp_path: Path, how: str
+) -> None:
+    start = time.monotonic()
+    refs = [executor.submit(tasks.die_once, str(tmp_path), i, how, key=f"{how}/{i}") for i in range(1)]
+    calm = [executor.submit(tasks.add, i, 1, key=f"{how}/calm/{i}") for i in range(20)]
+    assert executor.results(refs, T) == [0]
+    assert executor.results(calm, T) == list(range(1, 21))
+    executor.release([*refs, *calm])
+    assert f"{how}/0" in [key for key, reason in executor.retries_log if reason.endswith("died at it")]
+    line = next(x for x in (rundir / "log.txt").read_text().splitlines() if f"lost at task {how}/0" in x)
+    assert "worker local-" in line
+    assert time.monotonic() - start < 60.0
+
+
+def test_lost_results_are_computed_again(executor: RemoteExecutor) -> None:
+    ref = executor.submit(tasks.draw, 3, 100, key="lost/a")
+    after = executor.submit(tasks.add, ref, 1.0, key="lost/b")
+    before = executor.result(after, T)
+    for pid in workers_of(executor):
+        os.kill(pid, signal.SIGKILL)
+    again = executor.submit(tasks.add, after, 1.0, key="lost/c")
+    assert executor.result(again, T).tobytes() == (before + 1.0).tobytes()
+    assert executor.result(ref, T).tobytes() == tasks.draw(3, 100).tobytes()
+    assert any(key.startswith("lost/") for key, _ in executor.retries_log)
+
+
+def test_after_a_rebase_the_history_is_not_repeated(executor: RemoteExecutor, tmp_path: Path) -> None:
+    executor_runs = executor.submit(tasks.note, str(tmp_path), "history", key="base/0")
+    state = executor.submit(tasks.add, executor_runs, 10, key="base/1")
+    executor.release([executor_runs])
+    assert executor.result(state, T) == 11
+    executor.rebase([(state, tasks.note, (str(tmp_path), "store"))])
+    assert executor.result(state, T) == 11
+    assert not (tmp_path / "store").exists()
+    for pid in workers_of(executor):
+        os.kill(pid, signal.SIGKILL)
+    assert executor.result(executor.submit(tasks.add, state, 0, key="base/2"), T) == 1  # what the store says
+    assert (tmp_path / "history").read_text() == "x"
+
+
+def test_poison_is_given_up_and_the_others_live(executor: RemoteExecutor, rundir: Path) -> None:
+    bad = {"three": executor.submit(tasks.die, key="three"), "one": executor.submit(tasks.die, key="one", retries=0)}
+    good = [executor.submit(tasks.add, i, 1, key=f"innocent/{i}") for i in range(30)]
+    after = executor.submit(tasks.add, bad["three"], 1, key="heir")
+    assert executor.results(good, T) == list(range(1, 31))
+    for ref in (*bad.values(), after):
+        with pytest.raises(TaskFailed) as caught:
+            executor.result(ref, T)
+        assert caught.value.key == ("three" if ref is after else ref.key)
+        assert caught.value.poison
+    died = [key for key, reason in executor.retries_log if reason.endswith("died at it")]
+    assert [died.count(key) for key in bad] == [3, 1]
+    assert not [key for key in died if key.startswith("innocent")]
+    assert "task three" in (rundir / "log.txt").read_text()
+
+
+def test_a_worker_that_computes_without_a_pause_is_left_alone(executor: RemoteExecutor) -> None:
+    assert executor.result(executor.submit(tasks.grind, 4.5, key="grind"), T) == 1
+    assert "grind" not in [key for key, _ in executor.retries_log]
+
+
+def test_a_stranger_without_a_certificate_is_refused(executor: RemoteExecutor, tmp_path: Path) -> None:
+    code = (
+        "import sys; from distributed import Client; from distributed.security import Security\n"
+        "from pathlib import Path; from hpcms.cluster.hub import security\n"
+        "from hpcms.cluster.certificates import issue\n"
+        "for who in (Security(), security(issue(Path(sys.argv[2])))):\n"
+        "    for address in sys.argv[1], sys.argv[1].replace('tls', 'tcp'):\n"
+        "        try: Client(address, security=who, timeout=3).submit(abs, -1).result(3); print('IN')\n"
+        "        except Exception as error: print('refused', type(error).__name__)\n"
+    )
+    for address in (executor._ready, executor.describe()["addresses"][0]):
+        assert address.startswith("tls://127.0.0.1:")
+        said = subprocess.run([sys.executable, "-c", code, address, str(tmp_path / "own")],
+                              capture_output=True, text=True, timeout=60, check=True)  # fmt: skip
+        assert said.stdout.split().count("refused") == 4, said.stdout + said.stderr
+        assert "IN" not in said.stdout
+        subprocess.run(["rm", "-r", str(tmp_path / "own")], check=True)
+
+
+def test_workers_find_one_thread_and_no_mpi(executor: RemoteExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = executor.result(executor.submit(tasks.environment, key="environment"), T)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        assert found[name] == "1"
+    assert Path(found["NUMBA_CACHE_DIR"]).stat().st_mode & 0o077 == 0
+
+
+def test_mpi_variables_of_the_driver_stay_with_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_JOB_ID"):
+        monkeypatch.setenv(name, "0")
+    with open_executor("local:1", None, tmp_path) as executor:
+        found = executor.result(executor.submit(tasks.environment, key="environment"), T)
+    assert not [k for k in found if k.startswith(("OMPI_", "PMIX_", "PMI_", "SLURM_"))]
+
+
+def test_workers_lost(tmp_path: Path) -> None:
+    with open_executor("local:1", None, tmp_path, lost_after=0.1) as executor:
+        ref = executor.submit(tasks.slow, 1, 60.0, key="slow")
+        time.sleep(1.0)
+        for pid in workers_of(executor):
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(WorkersLost):
+            executor.result(ref, T)
+
+
+@pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGSTOP])
+def test_scheduler_dies_or_hangs(tmp_path: Path, way: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubline, "SILENCE", 5.0)
+    with open_executor("local:2", None, tmp_path) as executor:
+        assert isinstance(executor, RemoteExecutor)
+        ref = executor.submit(tasks.slow, 1, 60.0, key="slow")
+        time.sleep(0.5)
+        workers = [psutil.Process(pid) for pid in workers_of(executor)]
+        assert len(workers) == 2
+        os.kill(executor._hub.process.pid, way)
+        start = time.monotonic()
+        with pytest.raises(Stopped, match="scheduler") as caught:
+            executor.result(ref, T)
+        assert time.monotonic() - start < 20.0
+        with pytest.raises(Stopped):
+            executor.done([ref], T)
+    assert caught.value.exit_code == 75
+    assert not psutil.wait_procs(workers, timeout=10.0)[1]
+
+
+DRIVER = """
+import sys, time
+from pathlib import Path
+from hpcms.cluster import open_executor
+from tests.cluster import tasks
+if __name__ == "__main__":
+    with open_executor("local:2", None, Path(sys.argv[1])) as executor:
+        refs = [executor.submit(tasks.die, "stop", key="stop"), executor.submit(tasks.grind, 600.0, key="grind")]
+        time.sleep(1.0)
+        print("ready", flush=True)
+        executor.results(refs, 1000.0)
+"""
+
+
+def test_no_orphans_when_the_driver_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        assert driver.stdout.readline() == "ready\n"
+        family = psutil.Process(driver.pid).children(recursive=True)
+        assert len(tasks.worker_processes(driver.pid)) == 2
+        assert len(family) > 2
+        driver.kill()
+    _, alive = psutil.wait_procs(family, timeout=15.0)
+    assert not alive
+
+
+def test_nothing_is_left_after_closing(tmp_path: Path) -> None:
+    with open_executor("local:2", None, tmp_path) as executor:
+        hub = psutil.Process(executor._hub.process.pid)
+        family = [hub, *hub.children(recursive=True)]
+        assert len(family) >= 3
+    assert not [p for p in family if p.is_running()]
+    assert [p.name for p in tmp_path.iterdir()] == ["log.txt"]
