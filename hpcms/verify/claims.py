@@ -71,21 +71,27 @@ def judge(got: float | list[float], want: float | list[float], tolerance: float 
 
 
 def format_claim(result: Result) -> str:
-    """One line: ``ok    A04  bounds_and_laminates  conductivity(axis=0): 1.81818, want 1.81818 +- 1e-08 (basis)``."""
-    args = ", ".join(f"{name}={value}" for name, value in result["options"].items())
+    """One line: ``ok     A04   bounds: conductivity(axis=0) is 1.81818, want 1.81818 (1e-08 relative) [basis]``."""
+    args = ", ".join(f"{name}={_short(value)}" for name, value in result["options"].items())
     got = "nothing" if result["got"] is None else _number(result["got"])
     if isinstance(result["want"], (list, tuple)):
         want = f"{_number(result['want'][0])} to {_number(result['want'][1])}"
     elif result["absolute"] or result["want"] == 0:
         want = f"{_number(result['want'])} +- {result['tolerance'] or 0:.1g}"
     else:
-        want = f"{_number(result['want'])} to {result['tolerance'] or 0:.1g}"
+        want = f"{_number(result['want'])} ({result['tolerance'] or 0:.1g} relative)"
     verdict = "ok    " if result["passed"] else "FAILED"
     line = f"{verdict} {result['id']:<5} {result['job']}: {result['quantity']}({args}) is {got}, want {want}"
     return f"{line} [{result.get('error') or result['basis']}]"
 
 
+def _short(value: Any) -> str:
+    text = str(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
+
 def _number(value: float | list[float]) -> str:
     if isinstance(value, list):
-        return "[" + ", ".join(_number(v) for v in value) + "]"
+        shown = [_number(v) for v in (value if len(value) <= 8 else [min(value), max(value)])]
+        return f"[{', '.join(shown)}]" if len(value) <= 8 else f"{shown[0]} to {shown[1]} ({len(value)} values)"
     return f"{value:.7g}"

@@ -45,6 +45,12 @@ def conductivity(
     return float(K[component, component])
 
 
+def answered_conductivity(context: Context, fine: str = "conduction") -> float:
+    """Minus flux over gradient along x at the first site of the run, W/(m K)."""
+    gradient, flux = (context.run.read(f"sites/{fine}/{name}")[0, 0] for name in ("gradient", "flux"))
+    return float(-flux / gradient)
+
+
 def conductivity_limit(
     context: Context, generator: str, edges: Edges, component: int, fraction: float = 0.5, axis: int = 2
 ) -> float:
@@ -116,6 +122,7 @@ def _stiffnesses(context: Context, edge: int, fraction: float) -> list[Array]:
 
 QUANTITIES = {
     "conductivity": conductivity,
+    "answered_conductivity": answered_conductivity,
     "conductivity_limit": conductivity_limit,
     "plane_conductivities": plane_conductivities,
     "solid_conductivities": solid_conductivities,

@@ -73,22 +73,25 @@ def _iterates(context: Context, overrides: Overrides, count: int) -> list[Arrays
     return iterates
 
 
+def _masses(context: Context, mass_ratio: float) -> Overrides:
+    """The fluid's mass as a multiple of the structure's."""
+    return {"coarse.fluid.added_mass": f"{mass_ratio * context.job.coarse['structure'].params.mass!r} kg"}
+
+
 def _acceleration(u: Arrays) -> float:
     return float(u["motion"][2])
 
 
 def error_factor(context: Context, mass_ratio: float, count: int = 8) -> float:
     """By how much the change of the acceleration shrinks from one sweep to the next, fields solved in turns."""
-    mass = context.job.coarse["structure"].params.mass
-    a = np.array([_acceleration(u) for u in _iterates(context, {"coarse.fluid.added_mass": mass_ratio * mass}, count)])
+    a = np.array([_acceleration(u) for u in _iterates(context, _masses(context, mass_ratio), count)])
     change = np.abs(np.diff(a))
     return float((change[-1] / change[1]) ** (1 / (count - 2)))
 
 
 def corrections(context: Context, mass_ratio: float, relaxation: float, within: float = 1e-12) -> float:
     """Sweeps after the first one until the acceleration stays the same, with a relaxed first field."""
-    mass = context.job.coarse["structure"].params.mass
-    overrides = {"coarse.fluid.added_mass": mass_ratio * mass, "coupling.relaxation": relaxation}
+    overrides = {**_masses(context, mass_ratio), "coupling.relaxation": relaxation}
     a = np.array([_acceleration(u) for u in _iterates(context, overrides, 8)][1:])
     still = np.abs(a - a[-1]) <= within * np.abs(a[-1])
     return float(np.argmax(still))
@@ -112,11 +115,11 @@ def growth_in_time(context: Context, mass_ratio: float, steps: int, ends: Sequen
     found = []
     for end in ends:
         overrides: Overrides = {
-            "coarse.fluid.added_mass": mass_ratio * mass,
+            **_masses(context, mass_ratio),
             "coupling.scheme": "chain",
             "time.steps": steps,
-            "time.end": end,
-            "time.min_step": end / steps,
+            "time.end": f"{end!r} s",
+            "time.min_step": f"{end / steps!r} s",
         }
         run = context.variant(f"loose {mass_ratio} {end}", overrides)
         a = np.array([run.read("coarse/motion", n)[2] for n in range(1, steps + 1)])
@@ -133,8 +136,7 @@ def messages_over_sweeps(context: Context) -> float:
 
 def _pair(context: Context, mass_ratio: float) -> tuple[OpenedRun, OpenedRun]:
     """The job's first step in turns (relaxed where the plain sweep would diverge) and at once."""
-    mass = context.job.coarse["structure"].params.mass
-    own: Overrides = {"coarse.fluid.added_mass": mass_ratio * mass}
+    own = _masses(context, mass_ratio)
     turns = {**own, "coupling.relaxation": 1 / (1 + mass_ratio)} if mass_ratio >= 1 else own
     return (
         context.variant(f"turns {mass_ratio}", turns),
