@@ -169,7 +169,8 @@ def framed(phase: Array, k: Array, spacing: Spacing) -> Frame:
     choices = []
     for value in np.unique(k[(counts > 0) & (k > 0)]):
         other = (k != value)[phase]
-        spans = [_span(other.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+        lines = other.any(axis=2)
+        spans = [_span(used) for used in (lines.any(axis=1), lines.any(axis=0), other.any(axis=(0, 1)))]
         voxels = int(np.prod([length for _, length in spans]))
         choices.append((voxels, -int(counts[k == value].sum()), float(value), spans))
     nothing = (0, 0, 1.0, [(0, 1)] * 3)

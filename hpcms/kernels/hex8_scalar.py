@@ -15,6 +15,9 @@ import numpy as np
 from hpcms.contracts import Array
 from hpcms.kernels import jit
 
+CHUNK = 128  # voxels of a z-row treated at a time
+ROW = CHUNK + 8  # rows of one buffer at a constant distance: the compiler sees that they do not overlap
+
 
 def weights(spacing: tuple[float, float, float]) -> Array:
     """(7,) energies of the products dss sds ssd dds dsd sdd ddd (axes x y z) for unit coefficient. ``spacing`` in m."""
@@ -38,62 +41,42 @@ def extents(k: Array) -> Array:
 
 
 @jit
-def _gather(u00: Array, u10: Array, u01: Array, u11: Array, first: int, last: int, t: Array) -> None:
-    """Sums and differences along x and y at the nodes ``first .. last`` of a row: t = (ss, ds, sd, dd)."""
-    size = u00.size
-    t0, t1, t2, t3 = t[0], t[1], t[2], t[3]
-    for n in range(first, min(last + 1, size)):
+def _gather(u00: Array, u10: Array, u01: Array, u11: Array, t: Array) -> None:
+    """Sums and differences along x and y of four lines of nodes: the rows ss ds sd dd of ``t``."""
+    for n in range(u00.size):
         a, b = u00[n] + u10[n], u01[n] + u11[n]
         c, d = u10[n] - u00[n], u11[n] - u01[n]
-        t0[n], t1[n], t2[n], t3[n] = a + b, c + d, b - a, d - c
-    if last == size:
-        a, b = u00[0] + u10[0], u01[0] + u11[0]
-        c, d = u10[0] - u00[0], u11[0] - u01[0]
-        t0[last], t1[last], t2[last], t3[last] = a + b, c + d, b - a, d - c
+        t[n], t[ROW + n], t[2 * ROW + n], t[3 * ROW + n] = a + b, c + d, b - a, d - c
 
 
 @jit
-def _voxels(k: Array, first: int, last: int, w: Array, jump: Array, t: Array, lo: Array, hi: Array) -> None:
-    """Forces of the voxels ``first .. last - 1`` on their lower (``lo``) and upper (``hi``, one further) nodes."""
-    t0, t1, t2, t3 = t[0], t[1], t[2], t[3]
-    l0, l1, l2, l3 = lo[0], lo[1], lo[2], lo[3]
-    h0, h1, h2, h3 = hi[0], hi[1], hi[2], hi[3]
+def _voxels(k: Array, w: Array, jump: Array, t: Array, g: Array) -> None:
+    """Forces of a line of voxels: rows 0-3 of ``g`` on their lower nodes, rows 4-7, one further, on the upper ones."""
     w0, w1, w2, w3, w4, w5, w6 = w[0], w[1], w[2], w[3], w[4], w[5], w[6]
     jx, jy, jz = 4 * jump[0], 4 * jump[1], 4 * jump[2]
-    for n in range(first, last):
+    for n in range(k.size):
         c = k[n]
-        x = c * w0 * (t1[n] + t1[n + 1] + jx)
-        y = c * w1 * (t2[n] + t2[n + 1] + jy)
-        z = c * w2 * (t0[n + 1] - t0[n] + jz)
-        xy = c * w3 * (t3[n] + t3[n + 1])
-        xz = c * w4 * (t1[n + 1] - t1[n])
-        yz = c * w5 * (t2[n + 1] - t2[n])
-        xyz = c * w6 * (t3[n + 1] - t3[n])
-        l0[n], l1[n], l2[n], l3[n] = -z, x - xz, y - yz, xy - xyz
-        h0[n + 1], h1[n + 1], h2[n + 1], h3[n + 1] = z, x + xz, y + yz, xy + xyz
-    for m in range(4):
-        lo[m, last] = 0.0
-        hi[m, first] = 0.0
+        s0, s1, s2, s3 = t[n], t[ROW + n], t[2 * ROW + n], t[3 * ROW + n]
+        e0, e1, e2, e3 = t[n + 1], t[ROW + n + 1], t[2 * ROW + n + 1], t[3 * ROW + n + 1]
+        x, y, z = c * w0 * (e1 + s1 + jx), c * w1 * (e2 + s2 + jy), c * w2 * (e0 - s0 + jz)
+        xy, xz, yz, xyz = c * w3 * (e3 + s3), c * w4 * (e1 - s1), c * w5 * (e2 - s2), c * w6 * (e3 - s3)
+        m = 4 * ROW + n + 1
+        g[n], g[ROW + n], g[2 * ROW + n], g[3 * ROW + n] = -z, x - xz, y - yz, xy - xyz
+        g[m], g[ROW + m], g[2 * ROW + m], g[3 * ROW + m] = z, x + xz, y + yz, xy + xyz
+    for row in range(4):
+        g[row * ROW + k.size] = 0.0
+        g[(row + 4) * ROW] = 0.0
 
 
 @jit
-def _scatter(f00: Array, f10: Array, f01: Array, f11: Array, first: int, last: int, lo: Array, hi: Array) -> None:
-    """Add the forces of a row to its four lines of nodes, the transpose of ``_gather``."""
-    size = f00.size
-    l0, l1, l2, l3 = lo[0], lo[1], lo[2], lo[3]
-    h0, h1, h2, h3 = hi[0], hi[1], hi[2], hi[3]
-    for n in range(first, min(last + 1, size)):
-        g0, g1, g2, g3 = l0[n] + h0[n], l1[n] + h1[n], l2[n] + h2[n], l3[n] + h3[n]
-        f00[n] += g0 - g1 - g2 + g3
-        f10[n] += g0 + g1 - g2 - g3
-        f01[n] += g0 - g1 + g2 - g3
-        f11[n] += g0 + g1 + g2 + g3
-    if last == size:
-        g0, g1, g2, g3 = h0[last], h1[last], h2[last], h3[last]
-        f00[0] += g0 - g1 - g2 + g3
-        f10[0] += g0 + g1 - g2 - g3
-        f01[0] += g0 - g1 + g2 - g3
-        f11[0] += g0 + g1 + g2 + g3
+def _scatter(f0: Array, f1: Array, side: float, g: Array) -> None:
+    """Add forces to two lines of nodes, neighbours along x, on the lower (-1) or upper (1) ``side`` in y."""
+    for n in range(f0.size):
+        m = n + 4 * ROW
+        even = g[n] + g[m] + side * (g[2 * ROW + n] + g[2 * ROW + m])
+        odd = g[ROW + n] + g[ROW + m] + side * (g[3 * ROW + n] + g[3 * ROW + m])
+        f0[n] += even - odd
+        f1[n] += even + odd
 
 
 @jit
@@ -103,16 +86,23 @@ def apply(u: Array, k: Array, extent: Array, w: Array, jump: Array, out: Array) 
     u, out: (bx, by, bz); k: (ex, ey, ez); extent: ``extents(k)``; w: ``weights``; jump: (3,) gradient times spacing.
     """
     bx, by, bz = u.shape
-    t, lo, hi = np.empty((4, bz + 1)), np.empty((4, bz + 1)), np.empty((4, bz + 1))
+    t, g = np.empty(4 * ROW), np.empty(8 * ROW)
     for i in range(k.shape[0]):
         i1 = i + 1 if i + 1 < bx else 0
         for j in range(k.shape[1]):
             j1 = j + 1 if j + 1 < by else 0
-            first, last = extent[i, j, 0], extent[i, j, 1]
-            if first < last:
-                _gather(u[i, j], u[i1, j], u[i, j1], u[i1, j1], first, last, t)
-                _voxels(k[i, j], first, last, w, jump, t, lo, hi)
-                _scatter(out[i, j], out[i1, j], out[i, j1], out[i1, j1], first, last, lo, hi)
+            for z in range(extent[i, j, 0], extent[i, j, 1], CHUNK):
+                end = min(z + CHUNK, extent[i, j, 1])
+                n = min(end + 1, bz)
+                _gather(u[i, j, z:n], u[i1, j, z:n], u[i, j1, z:n], u[i1, j1, z:n], t)
+                if n == end:  # the last node of the line is the first one of the ring
+                    _gather(u[i, j, :1], u[i1, j, :1], u[i, j1, :1], u[i1, j1, :1], t[end - z :])
+                _voxels(k[i, j, z:end], w, jump, t, g)
+                _scatter(out[i, j, z:n], out[i1, j, z:n], -1.0, g)
+                _scatter(out[i, j1, z:n], out[i1, j1, z:n], 1.0, g)
+                if n == end:
+                    _scatter(out[i, j, :1], out[i1, j, :1], -1.0, g[end - z :])
+                    _scatter(out[i, j1, :1], out[i1, j1, :1], 1.0, g[end - z :])
 
 
 def element_matrix(spacing: tuple[float, float, float]) -> Array:
