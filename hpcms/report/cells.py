@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.colors import ListedColormap, Normalize
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from hpcms.contracts import Array
 from hpcms.report import measures
@@ -15,13 +16,13 @@ from hpcms.report.data import Data
 from hpcms.report.fields import WORST
 from hpcms.report.style import FAINT, GREY, RED, Picture, bare, colour_bar, figure, picture
 
-_AIR_ICE = ListedColormap(["#eceff2", "#c3d3df", "#8fa9bd", "#5e7f99"])
+_VOID, _SOLIDS = "#eceff2", ("#8fa9bd", "#c3d3df", "#5e7f99", "#d9c8a9")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One region at the last step. ``phase``: (nx, ny, nz); ``creep``: (nx, ny, nz) equivalent creep strain or None;
-    ``load``: how hard it is loaded, in ``unit``.
+    """One region at the last step. ``phase``: (nx, ny, nz) labels into ``names``; ``voids``: labels that carry no load;
+    ``creep``: (nx, ny, nz) equivalent creep strain or None; ``load``: how hard it is loaded, in ``unit``.
     """
 
     fine: str
@@ -31,6 +32,23 @@ class Cell:
     load: float
     unit: str
     measure: str
+    names: tuple[str, ...] = ()
+    voids: tuple[int, ...] = ()
+
+    @property
+    def void(self) -> Array:
+        """(nx, ny, nz) where there is nothing that carries."""
+        return np.isin(self.phase, self.voids)
+
+    @property
+    def fractions(self) -> str:
+        """Volume fractions of the phases: ice 59 %."""
+        labels = [label for label in np.unique(self.phase) if label not in self.voids]
+        shares = [f"{self.name(int(label))} {100 * np.mean(self.phase == label):.0f} %" for label in labels]
+        return ", ".join(shares) or "empty"
+
+    def name(self, label: int) -> str:
+        return self.names[label] if label < len(self.names) else f"phase {label}"
 
 
 def worst_cells(data: Data, count: int = WORST) -> list[Cell]:
@@ -38,14 +56,25 @@ def worst_cells(data: Data, count: int = WORST) -> list[Cell]:
     ranked = measures.severity(data)
     if ranked is None:
         return []
+    names, voids = _phases(data, ranked.fine)
     found = []
     for region in measures.worst(ranked.values, count):
         phase = data.read_region(f"fine_{ranked.fine}/phase", region)
         if phase is None or phase.ndim != 3:
             continue
         creep = voxel_creep(data.read_region(f"fine_{ranked.fine}/creep_strain", region), phase)
-        found.append(Cell(ranked.fine, region, phase, creep, float(ranked.values[region]), ranked.unit, ranked.name))
+        load = float(ranked.values[region])
+        found.append(Cell(ranked.fine, region, phase, creep, load, ranked.unit, ranked.name, names, voids))
     return found
+
+
+def _phases(data: Data, fine: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Names of the phases and the labels of voids. A model labels its phases in the order of its own table in the job;
+    a phase of a solid without stiffness is a void.
+    """
+    table = dict(dict(data.resolved.get("fine") or {}).get(fine) or {}).get("phases") or {}
+    voids = [k for k, phase in enumerate(table.values()) if not phase.get("youngs_modulus", 1.0)]
+    return tuple(str(name) for name in table), tuple(voids)
 
 
 def voxel_creep(history: Array | None, phase: Array) -> Array | None:
@@ -75,7 +104,7 @@ def _window(data: Data, rank: int, cell: Cell, top: float) -> Picture:
     text = f"Region {cell.region}"
     if place is not None:
         text += f" at x = {place[0]:.3g} m, y = {place[1]:.3g} m"
-    text += f": {cell.measure} {unit(cell.load):.3g} {unit.symbol}, {100 * (cell.phase > 0).mean():.0f} % solid"
+    text += f": {cell.measure} {unit(cell.load):.3g} {unit.symbol}, {cell.fractions}"
     if cell.creep is not None and cell.creep.max() > 0:
         strain = measures.scale(cell.creep.max(), "")
         text += f", largest equivalent creep strain {strain(cell.creep.max()):.3g} {strain.symbol}"
@@ -83,24 +112,28 @@ def _window(data: Data, rank: int, cell: Cell, top: float) -> Picture:
 
 
 def draw_slice(fig: Any, axes: Any, cell: Cell, top: float) -> int:
-    """The slice, coloured by creep strain where there is some; returns its z."""
+    """The slice through the most strained voxel, by creep strain up to ``top`` or else by phase; returns its z."""
     creep = cell.creep if cell.creep is not None and top > 0 else None
-    where = int(np.argmax(creep if creep is not None else cell.phase)) if cell.phase.size else 0
+    where = int(np.argmax(creep if creep is not None else ~cell.void))
     depth = int(np.unravel_index(where, cell.phase.shape)[2])
     nx, ny = cell.phase.shape[:2]
-    extent = (0, nx, 0, ny)
-    phase = cell.phase[:, :, depth].T
-    axes.imshow(phase, origin="lower", extent=extent, cmap=_AIR_ICE, norm=Normalize(0, 3), interpolation="nearest")
+    how = {"origin": "lower", "extent": (0, nx, 0, ny), "interpolation": "nearest"}
+    solids = iter(_SOLIDS * 64)
+    colours = [_VOID if label in cell.voids else next(solids) for label in range(256)]
+    axes.imshow(cell.phase[:, :, depth].T, cmap=ListedColormap(colours), norm=Normalize(0, 255), **how)
     if creep is not None:
         unit = measures.scale(top, "")
-        shown = np.ma.masked_where(phase == 0, unit(creep[:, :, depth].T))
-        image = axes.imshow(
-            shown, origin="lower", extent=extent, cmap="viridis", norm=Normalize(0, unit(top)), interpolation="nearest"
-        )
-        text = measures.label("equivalent creep strain", unit.symbol)
-        colour_bar(fig, image, axes, text, below=True)
+        shown = np.ma.masked_where(cell.void[:, :, depth].T, unit(creep[:, :, depth].T))
+        image = axes.imshow(shown, cmap="viridis", norm=Normalize(0, unit(top)), **how)
+        colour_bar(fig, image, axes, measures.label("equivalent creep strain", unit.symbol), below=True)
+    else:
+        labels = [int(label) for label in np.unique(cell.phase)]
+        handles = [Patch(fc=colours[label], ec=GREY, lw=0.5, label=cell.name(label)) for label in labels]
+        axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
     axes.add_patch(Rectangle((0, 0), nx, ny, fill=False, ec=GREY, lw=0.8))
     axes.set(xlabel="x (voxels)", ylabel="y (voxels)", aspect="equal")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     bare(axes)
     return depth
 

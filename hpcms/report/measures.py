@@ -173,7 +173,7 @@ def bounds(data: Data) -> list[Bound]:
     summary, workers = data.summary, worker_count(data)
     work = summary.get("work_s")
     found: list[tuple[str, Any, str]] = [("work T1", work, "CPU time of all tasks on one worker")]
-    if isinstance(work, int | float) and workers:
+    if isinstance(work, int | float) and workers > 1:
         found.append((f"T1 / {workers}", work / workers, "the work shared evenly by the workers"))
     found.append(("span", summary.get("span_s"), "the longest chain of tasks that wait for each other"))
     lower = summary.get("lower_bound_s")

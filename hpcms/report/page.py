@@ -86,16 +86,22 @@ def _section(title: str, lead: str, pictures: list[Picture], **more: Any) -> Sec
 def _claims(data: Data) -> Section | None:
     if not data.claims:
         return None
-    keys = ("id", "quantity", "got", "want", "tolerance", "basis")
+    keys = ("id", "quantity", "got", "want", "tolerance")
     table = Table(
         head=("", "id", "quantity", "got", "want", "tolerance", "basis"),
-        rows=tuple(tuple(text.number(claim.get(key)) for key in keys) for claim in data.claims),
+        rows=tuple((*(text.number(claim.get(key)) for key in keys), _basis(claim)) for claim in data.claims),
         numeric=(3, 4, 5),
         marks=tuple(bool(claim.get("passed")) for claim in data.claims),
     )
     passed = sum(table.marks)
     lead = f"{passed} of {len(table.marks)} claims hold. Each one compares a computed value with a known one."
     return _section("Claims", lead, [], table=table)
+
+
+def _basis(claim: Mapping[str, Any]) -> str:
+    """Where the known value is from, and why there is no computed one."""
+    basis, error = str(claim.get("basis") or ""), claim.get("error")
+    return f"{basis}; not computed: {error}" if error else basis
 
 
 def _settlement(data: Data) -> Section | None:
@@ -111,7 +117,7 @@ def _cells(data: Data) -> Section | None:
     made = cells.worst_windows(data)
     ranked = measures.severity(data)
     lead = f"The regions with the largest {ranked.name}, largest first. " if ranked and made else ""
-    lead += "Pores are grey; all windows share one colour scale." if made else ""
+    lead += "Each picture is a slice of the cell; voids are light grey, and all share one colour scale." if made else ""
     return _section("Worst regions", lead, made, columns=3)
 
 

@@ -141,6 +141,7 @@ def _residuals(data: Data) -> Picture | None:
         values = np.array([value if value > 0 else np.nan for value in run])
         axes.plot(np.arange(at, at + len(run)) + 1, values, "o-", ms=3.5, lw=1.2, color=(BLUE, SKY)[index % 2])
         at += len(run)
+    axes.set(xlim=(0.5, at + 0.5))
     axes.set(yscale="log", xlabel="sweep (number, all steps)", ylabel="relative residual (–)")
     tolerance = dict(data.resolved.get("coupling") or {}).get("tolerance")
     caption = "Relative residual of the coarse equations in every sweep. The shade changes with each step."
@@ -166,7 +167,8 @@ def _sweeps(data: Data) -> Picture | None:
     if not any(counts):
         return None
     fig, axes = figure(5.2, 2.8)
-    axes.bar(data.numbers, counts, color=BLUE, width=0.72)
+    steps = [number for number, count in zip(data.numbers, counts, strict=True) if count]  # the start has no sweep
+    axes.bar(steps, [count for count in counts if count], color=BLUE, width=0.72)
     axes.set(xlabel="step (number)", ylabel="sweeps (number)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))

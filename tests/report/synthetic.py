@@ -103,6 +103,7 @@ def _resolved(steps: int) -> dict[str, Any]:
         "description": "A strip footing on snow creeps for a year; at every Gauss point a window of snow is solved.",
         "domain": {"kind": "rectangle", "size": [WIDTH, HEIGHT]},
         "time": {"end": 365 * DAY, "steps": steps},
+        "fine": {"creep": {"phases": {"air": {"youngs_modulus": 0.0}, "ice": {"youngs_modulus": 9.33e9}}}},
         "coarse": {"heat": {"fine": "conduction", "boundary": []}, "solid": {"fine": "creep", "boundary": [press]}},
         "coupling": {"scheme": "nested", "tolerance": 1e-6},
     }

@@ -128,7 +128,19 @@ def test_the_first_window_is_the_most_loaded_region(tmp_path: Path) -> None:
     assert worst[0].region == int(np.argmax(np.abs(stress[:, 1])))
     assert worst[0].load > worst[1].load > worst[2].load
     assert worst[0].creep.shape == worst[0].phase.shape
-    assert not worst[0].creep[worst[0].phase == 0].any()
+    assert not worst[0].creep[worst[0].void].any()
+    assert worst[0].fractions == f"ice {100 * worst[0].phase.mean():.0f} %"
+
+
+def test_labels_follow_the_order_of_the_models_own_phases(tmp_path: Path) -> None:
+    data = synthetic.footing_run(tmp_path, nx=2, ny=2, steps=1)
+    phases = {"ice": {"youngs_modulus": 9.33e9}, "air": {"youngs_modulus": 0.0}}
+    swapped = cells.worst_cells(replace(data, resolved={**data.resolved, "fine": {"creep": {"phases": phases}}}))[0]
+    assert np.array_equal(swapped.void, swapped.phase == 1)
+    assert swapped.fractions == f"ice {100 * np.mean(swapped.phase == 0):.0f} %"
+    unnamed = cells.worst_cells(replace(data, resolved={}))[0]
+    assert not unnamed.void.any()
+    assert "phase 0" in unnamed.fractions
 
 
 MISSING = (
