@@ -41,12 +41,15 @@ class Average:
         return answer
 
     def energy_gap(self, drive: Arrays, answer: Arrays) -> Array:
-        """(R,) |<sigma:eps> - <sigma>:<eps>| over the larger of |<sigma:eps>| and |<sigma>| |<eps>|; 0 where both vanish."""
+        """(R,) |<sigma:eps> - <sigma>:<eps>| over the largest of |<sigma:eps>|, |<sigma>| |<eps>| and twice the energy
+        stored; 0 where all vanish. The energy matters where the mean strain passes zero and self-stress is left."""
         if self.pairing is None:
             return np.zeros(len(next(iter(answer.values()))))
         eps, sigma = drive[self.pairing[0]], answer[self.pairing[1]]
         mean = np.einsum("ri,ri->r", sigma, eps)
         size = np.maximum(np.abs(answer["work"]), np.linalg.norm(sigma, axis=1) * np.linalg.norm(eps, axis=1))
+        if "energy" in answer:
+            size = np.maximum(size, 2 * answer["energy"])
         gap = np.abs(answer["work"] - mean)
         return np.divide(gap, size, out=np.zeros_like(gap), where=size > 0)
 
