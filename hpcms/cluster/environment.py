@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import socket
 import sys
-import tempfile
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 from hpcms.errors import BadInput
@@ -75,33 +71,3 @@ def import_paths() -> list[str]:
         return path.is_dir() and not any(root == path or root in path.parents for root in fixed)
 
     return list(dict.fromkeys(str(Path(p).resolve()) for p in sys.path if p and foreign(p)))
-
-
-def numba_cache() -> Path:
-    """The folder for compiled kernels on this node: one for each version of numba and of our sources.
-
-    It is per node because the cache can race on a shared file system, and per version because numba does not
-    notice when a kernel that another kernel calls has changed in another file.
-    """
-    root = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    name = f"{socket.gethostname()}-{_sources()}"
-    for base in (root / "hpcms" / "numba", Path(tempfile.gettempdir()) / f"hpcms-numba-{os.getuid()}"):
-        folder = base / name
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError:
-            continue
-        # Compiled code is executed: a folder of somebody else is not trusted.
-        if folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK):
-            return folder
-    return Path(tempfile.mkdtemp(prefix="hpcms-numba-"))
-
-
-def _sources() -> str:
-    """A short hash of all our sources, the Python and the numba version."""
-    package = Path(__file__).resolve().parent.parent
-    digest = hashlib.sha256(f"{sys.version} {version('numba')}".encode())
-    for path in sorted(package.rglob("*.py")):
-        status = path.stat()
-        digest.update(f"{path.relative_to(package)} {status.st_mtime_ns} {status.st_size}".encode())
-    return digest.hexdigest()[:16]

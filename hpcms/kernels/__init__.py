@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numba
+from hpcms import cachedir
+
+cachedir.use()
+import numba  # noqa: E402  (numba reads its cache folder when it is imported)
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -20,12 +20,14 @@ class Source:
     """Where regions take their voxels from.
 
     ``image``: a file whose windows are cut at another offset for each region, or ``generator``: the name of a drawn cell
-    that all regions share; neither: fine models without voxels. ``names``: the phases by label.
+    that all regions share; neither: fine models without voxels. ``names``: the phases by label. ``coarsen``: the grey
+    values are first averaged over cubes of this edge. ``window``: edge in (coarsened) voxels.
     """
 
     names: tuple[str, ...] = ()
     image: str = ""
     threshold: str | float | None = None
+    coarsen: int = 1
     window: int = 0
     mirror: bool = True
     seed: int = 0
@@ -41,7 +43,10 @@ class Source:
         if not self.image:
             return np.zeros((0, 0, 0), dtype=np.uint8)
         grey = images.load_image(Path(self.image))
-        return grey.astype(np.uint8) if self.threshold is None else images.segment(grey, self.threshold)
+        if self.threshold is None:
+            return grey.astype(np.uint8)
+        limit = images.otsu(grey) if self.threshold == "otsu" else self.threshold  # of the image as it was measured
+        return images.segment(averaged(grey, self.coarsen), limit)
 
     def offsets(self, shape: tuple[int, ...], count: int) -> Array:
         """(count, 3) corners of the windows, all different; zeros where nothing is cut."""
@@ -56,3 +61,12 @@ class Source:
         else:
             phases = np.broadcast_to(labels, (len(ids), *labels.shape)).copy()
         return Regions(ids=np.asarray(ids, dtype=np.int64), phases=phases, names=self.names)
+
+
+def averaged(grey: Array, edge: int) -> Array:
+    """Mean over cubes of ``edge`` voxels; what is left over at the far ends is cut off."""
+    if edge == 1:
+        return grey
+    n = [size // edge for size in grey.shape]
+    cut = grey[: n[0] * edge, : n[1] * edge, : n[2] * edge].astype(np.float64)
+    return cut.reshape(n[0], edge, n[1], edge, n[2], edge).mean(axis=(1, 3, 5))

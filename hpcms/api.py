@@ -1,0 +1,49 @@
+"""What Python users and the command line call: a run with its claims and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hpcms import engine
+from hpcms.engine.loop import Progress
+from hpcms.engine.running import how_of, job_of
+from hpcms.engine.summary import Summary
+from hpcms.report import write_report
+from hpcms.store.run import open_run
+from hpcms.verify.claims import evaluate
+from hpcms.verify.context import Context
+
+
+def run(
+    job: Path | str,
+    *,
+    size: str | None = None,
+    on: str = "inline",
+    out: Path | str | None = None,
+    plugins: bool = False,
+    overrides: Mapping[str, object] | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Run a job file into the folder ``out``, check its claims and write its report.
+
+    ``size``: ci, node or cluster. ``on``: inline, local[:N] or slurm[:PROFILE]. ``overrides``: dotted keys of the job.
+    """
+    summary = engine.run(
+        job, size=size, on=on, out=out, plugins=plugins, overrides=overrides, progress=progress
+    )
+    return _finish(summary)
+
+
+def resume(rundir: Path | str, *, on: str | None = None, progress: Progress | None = None) -> Summary:
+    """Go on with a run from its last committed step, then check its claims and write its report."""
+    return _finish(engine.resume(rundir, on=on, progress=progress))
+
+
+def _finish(summary: Summary) -> Summary:
+    rundir = Path(summary.rundir)
+    job = job_of(rundir, how_of(rundir))
+    summary.claims = evaluate(Context(job, rundir / "claims", finished=open_run(rundir)))
+    summary.write(rundir)
+    write_report(rundir)
+    return summary

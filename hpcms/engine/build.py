@@ -1,0 +1,127 @@
+"""From a job to the parts of a run: coarse model, fine parts, plan of steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hpcms import coarse, coupling
+from hpcms.bridge.average import Average
+from hpcms.contracts import CoarseModel
+from hpcms.engine.exchange import Part, batches
+from hpcms.engine.loop import Plan
+from hpcms.errors import BadInput
+from hpcms.job import Job
+from hpcms.problem.mesh import Domain, Mesh, build_mesh
+from hpcms.problem.regions import Source
+
+
+@dataclass(frozen=True)
+class Problem:
+    """All that a run needs, before anything is started."""
+
+    job: Job
+    mesh: Mesh
+    coarse: CoarseModel
+    parts: dict[str, Part]
+    plan: Plan
+    seed: int
+
+
+def build(job: Job) -> Problem:
+    """Mesh, coarse fields and fine parts of a job. Reads the image once to place the windows."""
+    mesh = build_mesh(domain_of(job))
+    model = coarse.compose(
+        {name: (spec.params, spec.fine) for name, spec in job.coarse.items()},
+        mesh,
+        mode=job.coupling.fields,
+        petsc=job.petsc,
+        ranks=job.coupling.ranks,
+        sites=job.sites,
+        relaxation=job.coupling.relaxation,
+    )
+    return Problem(job, mesh, model, parts_of(job, len(mesh.sites)), plan_of(job), job.seed)
+
+
+def domain_of(job: Job) -> Domain:
+    """The domain table as the mesh wants it."""
+    d = job.domain
+    if d.kind == "points":
+        return Domain("points", elements=(len(job.sites),))
+    if d.kind == "interval":
+        return Domain("interval", (d.size,), (d.elements,), (d.grading,))
+    return Domain("rectangle", d.size, d.elements, d.grading)
+
+
+def source_of(job: Job) -> Source:
+    """Where the regions take their voxels from."""
+    m = job.microstructure
+    if m is None:
+        return Source()
+    if m.generator:
+        return Source(m.phases, generator=m.generator, shape=m.shape or (1, 1, 1), fraction=m.fraction, axis=m.axis)
+    if not m.image or not m.window:
+        raise BadInput("microstructure: needs image and window, or generator and shape")
+    image = str(job.file(m.image).resolve())
+    return Source(m.phases, image, m.threshold, m.coarsen, m.window, m.mirror, m.seed)
+
+
+def parts_of(job: Job, count: int) -> dict[str, Part]:
+    """One part for each fine model that a field asks."""
+    source = source_of(job)
+    asked = {spec.fine for spec in job.coarse.values()}
+    names = [name for name in job.fine if name in asked]
+    shape = source.labels().shape if source.image and names else (0, 0, 0)
+    offsets = source.offsets(shape, count)
+    return {
+        name: Part(
+            name=name, model=job.fine[name].params, source=source, offsets=offsets,
+            batches=batches(count, job.coupling.batch), bridge=Average(job.fine[name].params.pairing),
+        )
+        for name in names
+    }  # fmt: skip
+
+
+def plan_of(job: Job) -> Plan:
+    """Equal steps; the smallest step defaults to 1/64 of one."""
+    times = tuple(np.linspace(0.0, job.time.end, job.time.steps + 1)[1:].tolist())
+    return Plan(
+        times=times,
+        min_step=job.time.min_step or job.time.end / job.time.steps / 64,
+        scheme=coupling.find(job.coupling.scheme),
+        tolerance=job.coupling.tolerance,
+        max_sweeps=job.coupling.max_sweeps,
+    )
+
+
+def estimate(problem: Problem, workers: int, sweeps: int = 5, sample: int = 4) -> dict[str, Any]:
+    """Tasks, seconds, bytes and files of a run before it starts.
+
+    The cost of a fine solve comes from the model for a sample of regions; ``sweeps`` is what a step takes by experience.
+    """
+    steps, work, slowest, state, tasks = len(problem.plan.times), 0.0, 0.0, 0, 0
+    for part in problem.parts.values():
+        count = part.batches[-1][1]
+        picked = np.unique(np.linspace(0, count - 1, min(sample, count)).astype(int))
+        regions = part.source.cut(part.source.labels(), picked, part.offsets[picked])
+        cost = part.model.cost(regions)
+        begun = part.model.begin(regions)
+        state += int(sum(a.nbytes for a in begun.values()) / len(picked) * count)
+        work += float(cost.mean()) * count * sweeps * steps
+        slowest += float(cost.max()) * sweeps * steps * max(hi - lo for lo, hi in part.batches)
+        tasks += len(part.batches) * steps * (2 * sweeps + 2)
+    keep = problem.job.coupling.keep
+    kept = steps + 1 if keep == 0 else min(keep, steps + 1)
+    largest = max((hi - lo for p in problem.parts.values() for lo, hi in p.batches), default=0)
+    regions_total = max((p.batches[-1][1] for p in problem.parts.values()), default=1)
+    files = sum(len(p.batches) for p in problem.parts.values()) * kept * 3 + steps * 12
+    wall = max(work / workers, slowest)
+    return {
+        "steps": steps, "regions": regions_total, "tasks": tasks, "workers": workers,
+        "core_hours": work / 3600, "critical_path_s": slowest, "wall_s": wall,
+        "memory_bytes": 3 * state + workers * (350 * 2**20 + math.ceil(6 * state * largest / max(regions_total, 1))),
+        "store_bytes": state * kept, "files": files,
+    }  # fmt: skip

@@ -1,0 +1,278 @@
+"""Run a job, or go on with one: open the executor and the store once, loop, write the summary."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpcms.cluster import default_workers, open_executor
+from hpcms.contracts import Executor
+from hpcms.engine import tasks
+from hpcms.engine.build import Problem, build, estimate
+from hpcms.engine.exchange import Exchange
+from hpcms.engine.loop import Loop, Progress
+from hpcms.engine.stop import StopWatch, watch
+from hpcms.engine.summary import Summary, coupling, efficiency, peak, series, write_json
+from hpcms.errors import BadInput, HpcmsError, ResourceFailure, StorageFailure
+from hpcms.job import Job, compare, load_job
+from hpcms.store.commit import Layout, RunStore
+from hpcms.store.run import OpenedRun, open_run
+
+DEADLINE = 3600.0  # seconds without any finished task after which a run gives up
+UNITS = {
+    "temperature": "K", "displacement": "m", "strain": "1", "stress": "Pa", "tangent": "Pa", "gradient": "K/m",
+    "flux": "W/m2", "work": "J/m3", "energy": "J/m3", "dissipation": "J/m3", "creep_rate": "1/s", "density": "kg/m3",
+    "capacity": "J/(m3 K)", "dt": "s", "creep_strain": "1", "conductivity": "W/(m K)", "x": "m", "y": "m", "z": "m",
+}  # fmt: skip
+
+
+class Silent:
+    """Progress that nobody looks at."""
+
+    def step(self, done: float, total: float, text: str, eta: float | None) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will cost."""
+
+    figures: dict[str, Any]
+
+    def json(self) -> dict[str, Any]:
+        """As a JSON-able dictionary."""
+        return self.figures
+
+    def table(self) -> list[tuple[str, str]]:
+        """Name and value of each figure, for people."""
+        names = {"core_hours": "core-hours", "critical_path_s": "critical path (s)", "wall_s": "wall time (s)"}
+        size = {"memory_bytes": "memory (MB)", "store_bytes": "store (MB)"}
+        rows = []
+        for key, value in self.figures.items():
+            text = f"{value / 1e6:.0f}" if key in size else f"{value:.3g}" if isinstance(value, float) else str(value)
+            rows.append((size.get(key, names.get(key, key)), text))
+        return rows
+
+
+def run(
+    job: Path | str,
+    *,
+    size: str | None = None,
+    on: str = "inline",
+    out: Path | str | None = None,
+    plugins: bool = False,
+    overrides: Mapping[str, object] | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Run a job file from its start into ``out`` (default runs/NAME-TIME), which must not exist or be empty."""
+    loaded = load_job(Path(job), size=size, overrides=overrides, plugins=plugins)
+    problem = build(loaded)
+    refuse(problem)
+    rundir = Path(out) if out is not None else default_folder(loaded)
+    if rundir.exists() and (not rundir.is_dir() or any(rundir.iterdir())):
+        raise BadInput(f"{rundir} is not an empty folder", f"go on with it: hpcms resume {rundir}; or choose another --out")
+    rundir.mkdir(parents=True, exist_ok=True)
+    store = RunStore.create(rundir, loaded.text, loaded.resolved(), loaded.seed, layout_of(problem))
+    how = {"job": str(loaded.path.resolve()), "size": size, "on": on, "plugins": plugins, "overrides": dict(overrides or {}), "physics": loaded.physics_hash}
+    write_json(rundir / "how.json", how)
+    return _execute(problem, store, rundir, on, progress, fresh=True)
+
+
+def resume(rundir: Path | str, on: str | None = None, progress: Progress | None = None) -> Summary:
+    """Go on from the last committed step; refused where the job file has changed the physics since."""
+    rundir = Path(rundir)
+    how = how_of(rundir)
+    loaded = job_of(rundir, how)
+    old = json.loads((rundir / "resolved.json").read_text(encoding="utf-8"))
+    changed = compare(old, loaded.resolved())
+    if changed.physics:
+        text = "\n  ".join(["the job file has changed since the run began:", *changed.lines()])
+        raise BadInput(text, hint="undo the change, or start a new run")
+    if progress is not None and changed.changed:
+        progress.note("changed since the run began: " + "; ".join(changed.lines()))
+    if loaded.physics_hash != how["physics"]:
+        raise BadInput("an image of the job has changed since the run began", hint="restore it, or start a new run")
+    problem = build(loaded)
+    store = RunStore.open(rundir)
+    return _execute(problem, store, rundir, on or how["on"], progress, fresh=False)
+
+
+def how_of(rundir: Path) -> dict[str, Any]:
+    """How the run was started."""
+    try:
+        return dict(json.loads((rundir / "how.json").read_text(encoding="utf-8")))
+    except OSError as error:
+        raise BadInput(f"{rundir} is not a run", "give the folder that `hpcms run` has printed") from error
+    except ValueError as error:
+        raise StorageFailure(f"{rundir / 'how.json'} is damaged: {error}") from error
+
+
+def job_of(rundir: Path, how: dict[str, Any]) -> Job:
+    """The job of a run, read again from where it was."""
+    return load_job(Path(how["job"]), size=how["size"], overrides=how["overrides"], plugins=how["plugins"])
+
+
+def default_folder(job: Job) -> Path:
+    """runs/NAME-SIZE-DATE in the current folder."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    base = Path("runs") / f"{job.path.stem}-{job.size or 'as-is'}-{stamp}"
+    return next(p for p in (base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 1000))) if not p.exists())
+
+
+def plan(job: Path | str, *, size: str | None = None, on: str = "local", plugins: bool = False) -> Plan:
+    """Tasks, memory, files, core-hours and critical path of a job; ``on`` gives the number of workers."""
+    problem = build(load_job(Path(job), size=size, plugins=plugins))
+    kind, _, count = on.partition(":")
+    workers = 1 if kind == "inline" else int(count) if count.isdigit() else default_workers()
+    return Plan({"job": str(job), "size": size, **estimate(problem, workers)})
+
+
+def refuse(problem: Problem) -> None:
+    """Stop before anything is started when the regions alone do not fit."""
+    import psutil
+
+    need = estimate(problem, 1, sample=1)["memory_bytes"]
+    have = psutil.virtual_memory().total
+    if need > have:
+        raise ResourceFailure(
+            f"the job needs about {need / 1e9:.1f} GB of memory, this machine has {have / 1e9:.1f} GB",
+            hint="choose a smaller --size, or run it on a cluster with --on slurm:PROFILE",
+        )
+
+
+def layout_of(problem: Problem) -> Layout:
+    """How the store lays out this problem."""
+    mesh, parts = problem.mesh, problem.parts
+    return Layout(
+        nodes=mesh.nodes,
+        sites={name: mesh.sites for name in parts},
+        batch={name: problem.job.coupling.batch for name in parts},
+        static=("phase",),
+        units=UNITS,
+        constants={"coarse/cells": mesh.cells} if len(mesh.cells) else {},
+        keep=problem.job.coupling.keep,
+    )
+
+
+@contextlib.contextmanager
+def closing(store: RunStore) -> Iterator[RunStore]:
+    """Give the lease back whatever happens."""
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _execute(
+    problem: Problem, store: RunStore, rundir: Path, on: str, progress: Progress | None, fresh: bool
+) -> Summary:  # fmt: skip
+    began, cpu = time.monotonic(), time.process_time()
+    tell = progress or Silent()
+    status = Status(rundir, on)
+    with closing(store), watch() as stop, status:
+        with open_executor(on, None, rundir) as executor:
+            loop = _loop(problem, store, executor, stop, tell, status)
+            try:
+                if fresh:
+                    loop.start()
+                else:
+                    loop.resume()
+                loop.run()
+            finally:
+                problem.coarse.close()
+            workers, retries = executor.workers, list(executor.retries_log)
+    return summarise(problem, rundir, on, workers, retries, time.monotonic() - began, time.process_time() - cpu)
+
+
+def _loop(
+    problem: Problem, store: RunStore, executor: Executor, stop: StopWatch, tell: Progress, status: Status
+) -> Loop:  # fmt: skip
+    exchange = Exchange(executor, problem.parts, problem.seed, DEADLINE, stop.check)
+    return Loop(problem.coarse, exchange, store, problem.plan, stop, Both(tell, status))
+
+
+@dataclass
+class Both:
+    """Progress for people and for `hpcms status`."""
+
+    people: Progress
+    status: Status
+
+    def step(self, done: float, total: float, text: str, eta: float | None) -> None:
+        self.people.step(done, total, text, eta)
+        self.status.say(state="running", t=done, end=total, text=text, seconds_left=eta)
+
+    def note(self, text: str) -> None:
+        self.people.note(text)
+        self.status.note(text)
+
+
+class Status:
+    """RUNDIR/status.json: running, done, stopped or failed, and why."""
+
+    def __init__(self, rundir: Path, on: str) -> None:
+        self.path = rundir / "status.json"
+        self.known: dict[str, Any] = {"state": "starting", "on": on, "pid": os.getpid(), "notes": []}
+
+    def say(self, **news: Any) -> None:
+        """Replace the file."""
+        self.known.update(news, updated=time.time())
+        with contextlib.suppress(OSError):  # a full disk must not hide the real failure
+            write_json(self.path, self.known)
+
+    def note(self, text: str) -> None:
+        """Remember the last notes."""
+        self.say(notes=[*self.known["notes"], text][-50:])
+
+    def __enter__(self) -> Status:
+        self.say()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self.say(state="done", seconds_left=0.0)
+        elif isinstance(error, HpcmsError) and error.exit_code == 75:
+            self.say(state="stopped", why=str(error))
+        else:
+            self.say(state="failed", why=str(error) or type(error).__name__)
+
+
+def status(rundir: Path | str) -> dict[str, Any]:
+    """How far a run is; a run whose process is gone says so."""
+    rundir = Path(rundir)
+    how = how_of(rundir)
+    try:
+        known = dict(json.loads((rundir / "status.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        known = {"state": "unknown"}
+    if known["state"] in ("running", "starting") and not os.path.exists(f"/proc/{known.get('pid')}"):
+        known["state"] = "interrupted"
+    opened = open_run(rundir)
+    head = dataclasses.asdict(opened.head) if opened.head else {}
+    return {"rundir": str(rundir), "job": how["job"], "size": how["size"], **known, "committed": head}
+
+
+def summarise(
+    problem: Problem, rundir: Path, on: str, workers: int, retries: list[Any], wall: float, cpu: float
+) -> Summary:  # fmt: skip
+    """The summary of a finished run, written to RUNDIR/summary.json."""
+    opened: OpenedRun = open_run(rundir)
+    records, steps = opened.records(), opened.steps()
+    own = on == "inline"
+    elsewhere = 0.0 if own else sum(r.cpu_s for r in records if r.kind != "coarse")
+    summary = Summary(
+        rundir=str(rundir), title=problem.job.title, size=problem.job.size, on=on, workers=workers,
+        state_hash=opened.head.state_hash, steps=opened.head.step, wall_s=wall, cpu_s=cpu + elsewhere,
+        peak_memory_bytes=peak(records, tasks.peak_memory()) if not own else tasks.peak_memory(),
+        coupling=coupling(steps), series=series(steps), retries=retries, **efficiency(records, workers),
+    )  # fmt: skip
+    summary.write(rundir)
+    return summary
