@@ -80,11 +80,11 @@ class Conduction:
         return answers, {**state, "conductivity": K, "energy": energy}, outcomes
 
     def cost(self, regions: Regions) -> Array:
-        """Seconds of the three solves: 25 ns a voxel and iteration, 60 us an iteration of the smallest cell."""
+        """Seconds of the three solves, fitted to cells of snow: 60 us an iteration and 15 ns more for each voxel."""
         k = [phase.conductivity for phase in self.phases.values()]
-        contrast = max(k) / max(min(k), 1e-6 * max(k), 1e-300)
-        iterations = 5 + 2 * np.log10(1 / self.tolerance) * (1 + np.log10(max(contrast, 1.0)) / 4)
-        each = 3 * iterations * (60e-6 + 25e-9 * float(np.prod(regions.phases.shape[1:])))
+        contrast = max(k) / max(min(k), 1e-3 * max(k), 1e-300)  # the iterations no longer grow beyond a thousand
+        iterations = 3 + np.log10(1 / self.tolerance) * (1 + np.log10(max(contrast, 1.0)))
+        each = 1e-3 + 3 * iterations * (60e-6 + 15e-9 * float(np.prod(regions.phases.shape[1:])))
         return np.full(len(regions), each)
 
     def _capacity(self, phase: Array) -> Array:

@@ -178,7 +178,7 @@ def framed(phase: Array, k: Array, spacing: Spacing) -> Frame:
     nx, ny, nz = phase.shape
     hx, hy, hz = (spacing[axis] for axis in order)
     box = np.ix_((x + np.arange(ex)) % nx, (y + np.arange(ey)) % ny, (z + np.arange(ez)) % nz)
-    contrast = (k - k0 if choices else np.zeros_like(k))[phase[box]]
+    contrast = np.ascontiguousarray((k - k0 if choices else np.zeros_like(k))[phase[box]])
     return Frame(k0, order, (x, y, z), (nx, ny, nz), (hx, hy, hz), contrast)
 
 

@@ -22,7 +22,7 @@ class WalledCell:
 
     def __init__(self, phase: Array, k: Array, spacing: Spacing, boundary: str) -> None:
         nx, ny, nz = (n + 1 if n > 1 else 1 for n in phase.shape)
-        self.k, self.spacing, self.nodes = k[phase], spacing, (nx, ny, nz)
+        self.k, self.spacing, self.nodes = np.ascontiguousarray(k[phase]), spacing, (nx, ny, nz)
         self.extent, self.weights = hex8_scalar.extents(self.k), hex8_scalar.weights(spacing)
         reference = float(k[k > 0].mean()) if (k > 0).any() else 1.0
         self.green = green_scalar.prepare(self.nodes, self.nodes, spacing, reference)
