@@ -45,7 +45,7 @@ def distance_to_resolved(context: Context, periods: int) -> float:
     x, u = resolved(context, periods)
     order = np.argsort(x)
     x, u = x[order], u[order]
-    nodes, values = context.run.nodes()[:, 0], context.run.read("coarse/temperature")
+    nodes, values = context.run.read("coarse/x"), context.run.read("coarse/temperature")
     order = np.argsort(nodes)
     difference = u - np.interp(x, nodes[order], values[order])
     return float(np.sqrt(np.trapezoid(difference**2, x)))
@@ -57,4 +57,11 @@ def order_of_convergence(context: Context, periods: list[int]) -> list[float]:
     return [float(np.log(a / b) / np.log(n / m)) for a, b, m, n in zip(d, d[1:], periods, periods[1:], strict=False)]
 
 
-QUANTITIES = {"distance_to_resolved": distance_to_resolved, "order_of_convergence": order_of_convergence}
+def homogenised_conductivity(context: Context) -> list[float]:
+    """Smallest and largest conductivity along x that a cell of the run answered, W/(m K)."""
+    k = -context.run.read(f"sites/{context.job.coarse['heat'].fine}/tangent")[:, 0, 0]
+    return [float(k.min()), float(k.max())]
+
+
+QUANTITIES = {"distance_to_resolved": distance_to_resolved, "order_of_convergence": order_of_convergence,
+              "homogenised_conductivity": homogenised_conductivity}
