@@ -1,4 +1,7 @@
-"""Voxel images: read, label, cut, mirror. A file of a user is untrusted, so sizes are checked before data are read."""
+"""Voxel images: read, label, cut, mirror. A file of a user is untrusted, so sizes are checked before data are read.
+
+The library of a format is imported when a file of that format is read: a worker needs none or one of them.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import psutil
-import tifffile
-from skimage.filters import threshold_otsu
 
 from hpcms.contracts import Array
 from hpcms.errors import BadInput
-from hpcms.store.external import read_array
 
 Shape = tuple[int, ...]
 
@@ -71,6 +70,8 @@ def otsu(image: Array) -> float:
     """The grey value that splits the image with the largest variance between the two classes (Otsu 1979)."""
     if image.min() == image.max():
         raise BadInput("threshold: the image has one grey value only, so Otsu's threshold does not exist")
+    from skimage.filters import threshold_otsu
+
     find: Callable[[Array], float] = threshold_otsu
     return float(find(image))
 
@@ -190,6 +191,8 @@ def _read_npy(path: Path, dataset: str | None) -> Array:
 
 
 def _read_tiff(path: Path, dataset: str | None) -> Array:
+    import tifffile
+
     with tifffile.TiffFile(path) as file:
         series = file.series[0]
         if "S" in series.axes:
@@ -199,6 +202,8 @@ def _read_tiff(path: Path, dataset: str | None) -> Array:
 
 
 def _read_hdf5(path: Path, dataset: str | None) -> Array:
+    import h5py
+
     with h5py.File(path, "r") as file:
         found: list[str] = []
         file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
@@ -214,6 +219,8 @@ def _read_hdf5(path: Path, dataset: str | None) -> Array:
 
 
 def _read_zarr(path: Path, dataset: str | None) -> Array:
+    from hpcms.store.external import read_array
+
     return read_array(path, dataset, max_bytes=psutil.virtual_memory().available)
 
 
