@@ -90,9 +90,9 @@ def error_factor(context: Context, mass_ratio: float, count: int = 8) -> float:
 
 
 def corrections(context: Context, mass_ratio: float, relaxation: float, within: float = 1e-12) -> float:
-    """Sweeps after the first one until the acceleration stays the same, with a relaxed first field."""
+    """Sweeps until the acceleration has its final value, with a relaxed first field."""
     overrides = {**_masses(context, mass_ratio), "coupling.relaxation": relaxation}
-    a = np.array([_acceleration(u) for u in _iterates(context, overrides, 8)][1:])
+    a = np.array([_acceleration(u) for u in _iterates(context, overrides, 8)])
     still = np.abs(a - a[-1]) <= within * np.abs(a[-1])
     return float(np.argmax(still))
 
