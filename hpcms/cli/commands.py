@@ -10,11 +10,12 @@ from hpcms.cli.homogenize import homogenize
 from hpcms.cli.init import init
 from hpcms.cli.rundir import report, status, zoom
 from hpcms.cli.running import plan, resume, run
+from hpcms.cli.submit import submit
 from hpcms.cli.validate import validate
 from hpcms.cli.verify import verify
 
 
-@click.group(cls=Guarded, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("hpcms", cls=Guarded, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hpcms")
 def main() -> None:
     """Couples models of different scales and runs the scales side by side.
@@ -23,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (init, validate, plan, run, resume, status, report, zoom, verify, homogenize, doctor):
+for command in (init, validate, plan, run, resume, status, report, zoom, verify, homogenize, submit, doctor):
     main.add_command(command)

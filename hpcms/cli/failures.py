@@ -33,10 +33,6 @@ class Guarded(click.Group):
         given = list(args) if args is not None else sys.argv[1:]
         try:
             code = super().main(given, prog_name or "hpcms", complete_var, standalone_mode=False, **extra)
-            sys.stdout.flush()
-        except BrokenPipeError:  # the reader of our output has gone; that is its right
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 0
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted", err=True)
             code = INTERRUPTED
