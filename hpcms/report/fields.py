@@ -71,16 +71,18 @@ def draw_footing(axes: Any, data: Data, mesh: Deformed) -> None:
     block = Rectangle((x.min(), height.mean()), np.ptp(x), thick, fc=INK, ec="none", zorder=3, clip_on=False)
     axes.add_patch(block)
     top = max(float(height.mean()) + thick, _extent(mesh)[1][1])
-    text = f"{foot.pressure / 1e3:.3g} kPa"
+    unit = measures.scale(foot.pressure, "Pa")
+    text = f"{unit(foot.pressure):.3g} {unit.symbol}"
     axes.annotate(text, (float(x.mean()), top), (0, 2), textcoords="offset points", ha="center", annotation_clip=False)
 
 
 def _ending(data: Data, mesh: Deformed) -> str:
     """When the picture is from, and how much the motion is enlarged."""
-    days = f"{data.times[-1] / measures.DAY:.4g} days"
+    clock = measures.scale(data.times, "s")
+    reached = f"{clock(data.times[-1]):.4g} {clock.symbol}"
     if mesh.magnification == 1.0:
-        return f"after {days}; displacements are to scale."
-    return f"after {days}; displacements are drawn {mesh.magnification:g} times as large."
+        return f"after {reached}; displacements are to scale."
+    return f"after {reached}; displacements are drawn {mesh.magnification:g} times as large."
 
 
 def _canvas(mesh: Deformed) -> tuple[Any, Any]:

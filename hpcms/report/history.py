@@ -9,7 +9,7 @@ import numpy as np
 from hpcms.contracts import Array
 from hpcms.report import measures
 from hpcms.report.data import Data
-from hpcms.report.measures import DAY, KELVIN, Series
+from hpcms.report.measures import KELVIN, Scale, Series
 from hpcms.report.style import BLUE, CYCLE, GREY, RED, Picture, figure, picture
 
 PATHS = 8  # material points whose path is drawn
@@ -17,37 +17,39 @@ _TENSOR = ("11", "22", "33", "23", "13", "12")
 
 
 def settlement(data: Data) -> Picture | None:
-    """Settlement over days, and the temperature of the surface below it."""
+    """Settlement over time (cm over days for a footing on snow), and the temperature of the surface below it."""
     found = measures.series(data)
     sinking, surface = found.get("settlement"), found.get("surface_temperature")
     if sinking is None or not sinking.t.max() > 0:  # at the start nothing has sunk yet
         return None
     rows = 1 if surface is None else 2
-    fig, axes = figure(
-        10.2, 2.9 + 1.4 * (rows - 1), nrows=rows, sharex=True, squeeze=False, height_ratios=[2.0, 1.0][:rows]
-    )
-    draw_settlement(axes[0, 0], data, sinking)
+    size, heights = 2.9 + 1.4 * (rows - 1), [2.0, 1.0][:rows]
+    fig, axes = figure(10.2, size, nrows=rows, sharex=True, squeeze=False, height_ratios=heights)
+    unit, clock = draw_settlement(axes[0, 0], sinking)
     if surface is not None:
-        axes[1, 0].plot(surface.t / DAY, surface.values - KELVIN, "o-", color=RED, clip_on=False, zorder=3)
+        axes[1, 0].plot(clock(surface.t), surface.values - KELVIN, "o-", color=RED, clip_on=False, zorder=3)
         axes[1, 0].set(ylabel="surface\ntemperature (°C)")
+        axes[0, 0].set(xlabel="")
+        axes[1, 0].set(xlabel=f"time ({clock.symbol})")
         fig.align_ylabels(axes[:, 0])
-    axes[-1, 0].set(xlabel="time (days)")
-    end = float(sinking.values[-1]) * 100
-    caption = f"Settlement of the footing, positive downwards: {end:.3g} cm after {sinking.t[-1] / DAY:.4g} days."
+    end = f"{unit(sinking.values[-1]):.3g} {unit.symbol} after {clock(sinking.t[-1]):.4g} {clock.symbol}"
+    caption = f"Settlement of the footing, positive downwards: {end}."
     if surface is not None:
-        caption += " Below it, the temperature at the surface. Each mark is a committed step."
-    return picture(fig, "settlement", caption, wide=True)
+        caption += " Below it, the temperature at the surface."
+    return picture(fig, "settlement", caption + " Each mark is a committed step.", wide=True)
 
 
-def draw_settlement(axes: Any, data: Data, sinking: Series) -> None:
-    """Centimetres over days, downwards as the footing goes; it starts at zero, before the load."""
-    t, values = sinking.t / DAY, sinking.values * 100 + 0.0  # no minus zero
+def draw_settlement(axes: Any, sinking: Series) -> tuple[Scale, Scale]:
+    """Settlement over time, downwards as the footing goes; it starts at zero, before the load. Returns the units."""
+    unit, clock = measures.scale(sinking.values, sinking.unit), measures.scale(sinking.t, "s")
+    t, values = clock(sinking.t), unit(sinking.values) + 0.0  # no minus zero
     if t[0] > 0:
         t, values = np.concatenate([[0.0], t]), np.concatenate([[0.0], values])
     axes.plot(t, values, "o-", color=BLUE, clip_on=False, zorder=3)
     axes.fill_between(t, values, color=BLUE, alpha=0.08, lw=0)
-    axes.set(ylabel="settlement (cm)", xlim=(0, t[-1]))
+    axes.set(xlabel=f"time ({clock.symbol})", ylabel=f"settlement ({unit.symbol})", xlim=(0, t[-1]))
     axes.invert_yaxis()
+    return unit, clock
 
 
 def other_series(data: Data) -> list[Picture]:
@@ -66,7 +68,7 @@ def _series(name: str, found: Series) -> Picture:
     values, symbol = found.values, found.unit
     if found.unit == "K" and "temperature" in name:
         values, symbol = found.values - KELVIN, "°C"
-    elif found.unit:
+    elif found.unit or "strain" in name:
         unit = measures.scale(found.values, found.unit)
         values, symbol = unit(found.values), unit.symbol
     fig, axes = figure(5.2, 2.8)
@@ -128,7 +130,8 @@ def spread(data: Data) -> list[Picture]:
                 name, values = "conductivity", -np.trace(values, axis1=1, axis2=2) / 3.0
             elif answer == "stress":
                 values = measures.equivalent_stress(values)
-            made.append(_histogram(fine, name, np.ravel(values), unit))
+            if np.ptp(values) > 1e-9 * np.abs(values).max(initial=0.0):
+                made.append(_histogram(fine, name, np.ravel(values), unit))
     return made
 
 

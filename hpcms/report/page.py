@@ -86,10 +86,9 @@ def _section(title: str, lead: str, pictures: list[Picture], **more: Any) -> Sec
 def _claims(data: Data) -> Section | None:
     if not data.claims:
         return None
-    keys = ("id", "quantity", "got", "want", "tolerance")
     table = Table(
         head=("", "id", "quantity", "got", "want", "tolerance", "basis"),
-        rows=tuple((*(text.number(claim.get(key)) for key in keys), _basis(claim)) for claim in data.claims),
+        rows=tuple(_claim(claim) for claim in data.claims),
         numeric=(3, 4, 5),
         marks=tuple(bool(claim.get("passed")) for claim in data.claims),
     )
@@ -98,10 +97,11 @@ def _claims(data: Data) -> Section | None:
     return _section("Claims", lead, [], table=table)
 
 
-def _basis(claim: Mapping[str, Any]) -> str:
-    """Where the known value is from, and why there is no computed one."""
+def _claim(claim: Mapping[str, Any]) -> tuple[str, ...]:
+    """The row of a claim; where the known value is from, and why there is no computed one."""
     basis, error = str(claim.get("basis") or ""), claim.get("error")
-    return f"{basis}; not computed: {error}" if error else basis
+    told = [text.number(claim.get("got")), text.wanted(claim), text.number(claim.get("tolerance"))]
+    return (str(claim.get("id")), text.quantity(claim), *told, f"{basis}; not computed: {error}" if error else basis)
 
 
 def _settlement(data: Data) -> Section | None:
@@ -114,11 +114,15 @@ def _fields(data: Data) -> Section | None:
 
 
 def _cells(data: Data) -> Section | None:
-    made = cells.worst_windows(data)
-    ranked = measures.severity(data)
-    lead = f"The regions with the largest {ranked.name}, largest first. " if ranked and made else ""
-    lead += "Each picture is a slice of the cell; voids are light grey, and all share one colour scale." if made else ""
-    return _section("Worst regions", lead, made, columns=3)
+    made, ranked = cells.worst_windows(data), measures.severity(data)
+    if not made or ranked is None:
+        return None
+    lead = "Each picture is a slice of the cell; voids are light grey, and all share one colour scale."
+    if len(made) < len(ranked.values):
+        return _section(
+            "Worst regions", f"Those with the largest {ranked.name}, largest first. {lead}", made, columns=3
+        )
+    return _section("Regions", lead, made, columns=3)
 
 
 def _paths(data: Data) -> Section | None:

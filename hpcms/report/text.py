@@ -9,7 +9,7 @@ Row = Sequence[Any]
 
 
 def number(value: Any, digits: int = 4) -> str:
-    """A number with ``digits`` significant digits, a large count in groups of three, a range as ``a to b``."""
+    """A number with ``digits`` significant digits, a large count in groups of three."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, int):
@@ -17,8 +17,29 @@ def number(value: Any, digits: int = 4) -> str:
     if isinstance(value, float):
         return f"{value:.{digits}g}"
     if isinstance(value, list | tuple):
-        return (" to " if len(value) == 2 else ", ").join(number(v, digits) for v in value)
+        return values(value, digits)
     return str(value)
+
+
+def values(found: Sequence[Any], digits: int = 4) -> str:
+    """A few values one by one, many by their ends and count."""
+    if len(found) <= 4 or not all(isinstance(value, int | float) for value in found):
+        return ", ".join(number(value, digits) for value in found)
+    return f"{number(min(found), digits)} … {number(max(found), digits)} ({len(found)} values)"
+
+
+def wanted(claim: Mapping[str, Any]) -> str:
+    """What a claim wants: a value, values, or without a tolerance a range."""
+    want = claim.get("want")
+    if isinstance(want, list | tuple) and len(want) == 2 and claim.get("tolerance") is None:
+        return f"{number(want[0])} to {number(want[1])}"
+    return number(want)
+
+
+def quantity(claim: Mapping[str, Any]) -> str:
+    """The quantity of a claim with its options."""
+    options = ", ".join(f"{key}={number(value)}" for key, value in dict(claim.get("options") or {}).items())
+    return f"{claim.get('quantity')} ({options})" if options else str(claim.get("quantity"))
 
 
 def seconds(value: float) -> str:
@@ -69,5 +90,16 @@ def _numeric(text: str) -> bool:
 def claims(found: Iterable[Mapping[str, Any]]) -> str:
     """One line a claim: pass or FAIL, id, quantity, got, want, tolerance, basis."""
     head = ("", "id", "quantity", "got", "want", "tolerance", "basis")
-    rows = [("pass" if c.get("passed") else "FAIL", *(c.get(key) for key in head[1:])) for c in found]
+    rows = [
+        (
+            "pass" if c.get("passed") else "FAIL",
+            c.get("id"),
+            quantity(c),
+            c.get("got"),
+            wanted(c),
+            c.get("tolerance"),
+            c.get("basis"),
+        )
+        for c in found
+    ]
     return table(head, rows)

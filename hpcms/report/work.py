@@ -164,11 +164,12 @@ def _residuals(data: Data) -> Picture | None:
 
 def _sweeps(data: Data) -> Picture | None:
     counts = [len(step.get("sweeps", ())) for step in data.steps]
-    if not any(counts):
+    if len([count for count in counts if count]) < 2:  # the table has the numbers of a single step
         return None
     fig, axes = figure(5.2, 2.8)
     steps = [number for number, count in zip(data.numbers, counts, strict=True) if count]  # the start has no sweep
     axes.bar(steps, [count for count in counts if count], color=BLUE, width=0.72)
+    axes.set(xlim=(min(steps) - 0.9, max(steps) + 0.9))
     axes.set(xlabel="step (number)", ylabel="sweeps (number)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -185,7 +186,7 @@ def _iterations(data: Data) -> Picture | None:
         "linear, coarse": [sum(_count(sweep, "iterations") for sweep in step.get("sweeps", ())) for step in data.steps],
     }
     lines = {name: values for name, values in lines.items() if any(values)}
-    if not lines:
+    if not lines or sum(bool(step.get("sweeps")) for step in data.steps) < 2:
         return None
     fig, axes = figure(5.2, 2.8)
     for (name, values), colour, mark in zip(lines.items(), CYCLE, "os^", strict=False):

@@ -15,7 +15,8 @@ from hpcms.report import text
         (0.123456, "0.1235"),
         (12, "12"),
         (1234567, "1\u202f234\u202f567"),
-        ([0.05, 1.1], "0.05 to 1.1"),
+        ([0.05, 1.1], "0.05, 1.1"),
+        ([1, 2, 3, 4.5, 0], "0 … 4.5 (5 values)"),
         (None, "–"),
         (True, "yes"),
         ("a", "a"),
@@ -62,3 +63,10 @@ def test_claims_say_which_one_fails() -> None:
     assert found[2].startswith("pass  A05")
     assert found[3].startswith("FAIL  A06")
     assert "0.1 to 1" in found[2]
+
+
+def test_a_want_is_a_range_only_without_a_tolerance() -> None:
+    assert text.wanted({"want": [1.0, 2.0]}) == "1 to 2"
+    assert text.wanted({"want": [1.0, 2.0], "tolerance": 0.1}) == "1, 2"
+    assert text.wanted({"want": 3.5, "tolerance": 0.1}) == "3.5"
+    assert text.quantity({"quantity": "k", "options": {"edge": 16, "copies": [1, 2]}}) == "k (edge=16, copies=1, 2)"
