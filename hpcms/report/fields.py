@@ -153,5 +153,6 @@ def _sites(data: Data, fine: str, values: Array, unit: str, name: str, rings: in
     draw_footing(axes, data, mesh)
     caption = f"{name.capitalize()} at the {len(x)} Gauss points {_ending(data, mesh)}"
     if rings:
-        caption += " Rings mark the regions that are shown in detail below."
+        below = f"fine_{fine}/phase" in data.arrays
+        caption += f" Rings mark the regions {'that are shown in detail below' if below else 'with the largest'}."
     return picture(fig, "sites_" + name.split()[-1], caption)
