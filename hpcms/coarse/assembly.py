@@ -53,7 +53,7 @@ class Space:
 
     def values(self, nodal: Array) -> Array:
         """(S, ...) the field with these nodal values."""
-        return self.at_sites(self.basis.interpolate(np.ravel(nodal)).value)
+        return self.at_sites(self.basis.interpolate(np.ravel(nodal)))
 
     def gradients(self, nodal: Array) -> Array:
         """(S, d) or (S, components, d): derivative by the last index."""

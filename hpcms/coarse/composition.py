@@ -26,9 +26,9 @@ from hpcms.errors import BadInput
 
 Relaxation = float | Mapping[str, float]
 
-# Forces below this share of the sum of |J| |u| are rounding, not load: the residual is not measured against less.
-ROUNDING = 1e-8
-TINY = 1e-300
+# Sums over |J| |u| cannot be more exact than this share of it: a residual below counts as zero.
+ROUNDING = 64 * float(np.finfo(float).eps)
+TINY = 1e-150
 
 
 class Cut:
@@ -191,13 +191,14 @@ class Composition:
                 if matrix is not None:
                     model.J[i, j] = matrix
             rounding = ROUNDING * float(np.linalg.norm(abs(model.J[i, i]) @ np.abs(value.ravel())))
-            scale = max(balance.size, rounding, TINY)
+            scale = max(balance.size, TINY)
             jump = (target - value).ravel()
             off = np.abs(jump).max(initial=0.0) / max(np.abs(target).max(), np.abs(value).max(), TINY)
             model.r.append(balance.residual)
             model.jump.append(jump)
             model.scales[f.name] = scale
-            model.residuals[f.name] = max(float(np.linalg.norm(balance.residual[self.free[i]])) / scale, float(off))
+            size = float(np.linalg.norm(balance.residual[self.free[i]]))
+            model.residuals[f.name] = max((size - rounding) / scale, float(off), 0.0)
         return model
 
     def _rest(self, model: Affine, i: int, d: Mapping[int, Array]) -> Array:
@@ -227,8 +228,11 @@ class Composition:
         """All but the first field hand over their rows, and get their update: two messages each."""
         jumps = dict(enumerate(model.jump))
         rhs = [self._rest(model, i, jumps) for i in jumps]
-        # rows in the unit of their field's scale, so that one tolerance serves all
-        weights = {i: 1.0 / model.scales[f.name] for i, f in enumerate(self.fields)}
+        # rows by their field's scale, so that one tolerance serves all; a field at rest has none yet
+        weights = {
+            i: 1.0 / (model.scales[f.name] if model.scales[f.name] > TINY else np.abs(model.J[i, i].data).max())
+            for i, f in enumerate(self.fields)
+        }
         rows = list(range(len(self.fields)))
         solution = self._solve("coupled", rows, model, [weights[i] * rhs[i] for i in rows], weights)
         d = [jump.copy() for jump in model.jump]

@@ -109,15 +109,14 @@ class Group:
                 env=environment() | {ADDRESS: address, TOKEN: token},
                 stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, start_new_session=True,
             )  # fmt: skip
-            wire = Wire(self._accept(listener, until))
-        head, _, _ = wire.receive(until)
+            self._wire = Wire(self._accept(listener, until))
+        head, _, _ = self._wire.receive(until)
         if not hmac.compare_digest(str(head.get("token")), token):
             raise ConnectionError("a stranger called")
         if head["ranks"] != self.ranks:
-            wire.close()
+            self.stop()
             hint = f"set {LAUNCH} to the launcher of the MPI that mpi4py uses"
             raise ResourceFailure(f"asked for {self.ranks} MPI ranks, got {head['ranks']}", hint)
-        self._wire = wire
 
     def _accept(self, listener: socket.socket, until: float) -> socket.socket:
         listener.settimeout(0.1)

@@ -23,9 +23,7 @@ Options = Mapping[str, str]
 
 # A solver may stop by its number of iterations and call that converged; then this true residual decides.
 ACCEPTED = 1e-6
-# No permutation by value (icntl_6): the order of elimination then depends on the pattern alone, and a solver that was
-# kept gives the same bits as a new one.
-MUMPS = {"pc_factor_mat_solver_type": "mumps", "mat_mumps_icntl_6": "0"}
+DIRECT = ("lu", "cholesky")
 LAUNCHER = ("OMPI_", "PMIX_", "PMI_")
 
 
@@ -41,15 +39,24 @@ class System:
     sizes: tuple[int, ...]
     blocks: Mapping[Block, tuple[Array, Array]]
 
-    def defaults(self, ranks: int) -> dict[str, str]:
-        """Options without which nobody needs to know PETSc: direct, or exact enough to be taken as direct."""
-        direct = {"ksp_type": "preonly", "pc_type": "lu"} | (MUMPS if ranks else {})
+    def settings(self, given: Options, ranks: int = 1) -> dict[str, str]:
+        """The options of this system: ``given``, and what lets nobody need to know PETSc: direct, or as exact.
+
+        The parallel direct solvers add up in the order in which messages arrive, so MUMPS and SuperLU_DIST do not
+        give the same bits twice (measured). Unless one of them is named, a direct solver works on the first rank.
+        """
+        parts = [f"{self.prefix}_fieldsplit_{name}_" for name in self.names] if len(self.names) > 1 else []
         own = {"snes_type": "ksponly", "ksp_rtol": "1e-12", "ksp_max_it": "1000"}
-        if len(self.names) == 1:
-            return {f"{self.prefix}_{k}": v for k, v in (own | direct).items()}
-        own |= {"ksp_type": "fgmres", "pc_type": "fieldsplit", "pc_fieldsplit_type": "multiplicative"}
-        split = {f"fieldsplit_{name}_{k}": v for name in self.names for k, v in direct.items()}
-        return {f"{self.prefix}_{k}": v for k, v in (own | split).items()}
+        own |= {"ksp_type": "fgmres", "pc_type": "fieldsplit", "pc_fieldsplit_type": "multiplicative"} if parts else {}
+        options = {f"{self.prefix}_{k}": v for k, v in own.items()}
+        for p in parts or [f"{self.prefix}_"]:
+            options |= {f"{p}ksp_type": "preonly", f"{p}pc_type": "lu"}
+        options |= given
+        for p in [f"{self.prefix}_", *parts] if ranks > 1 else []:
+            if options.get(f"{p}pc_type") in DIRECT and f"{p}pc_factor_mat_solver_type" not in options:
+                options = {name.replace(f"{p}pc_", f"{p}telescope_pc_"): v for name, v in options.items()}
+                options |= {f"{p}pc_type": "telescope", f"{p}pc_telescope_reduction_factor": str(ranks)}
+        return options
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,7 @@ class Solver:
         self.PETSc = load(launched)
         self.comm = self.PETSc.COMM_SELF if comm is None else comm
         self.system = system
-        self.options = system.defaults(0 if comm is None else self.comm.size) | dict(options)
+        self.options = system.settings(options, self.comm.size)
         self.rows = [split(n, self.comm.size)[self.comm.rank] for n in system.sizes]
         self.mats: dict[Block, Any] = {}
         self.snes: Any = None

@@ -64,7 +64,7 @@ def internal(v: Any, w: Any) -> Any:
 
 
 def body(v: Any, w: Any) -> Any:
-    return np.einsum("i...,i...", v.value, w.force)
+    return np.einsum("i...,i...", np.asarray(v), w.force)
 
 
 def stiffness(u: Any, v: Any, w: Any) -> Any:
@@ -72,7 +72,7 @@ def stiffness(u: Any, v: Any, w: Any) -> Any:
 
 
 def softening(u: Any, v: Any, w: Any) -> Any:
-    return np.einsum("i...,i...", strain(v), w.tangent) * u.value
+    return np.einsum("i...,i...", strain(v), w.tangent) * np.asarray(u)
 
 
 class SolidOnMesh:
@@ -108,8 +108,14 @@ class SolidOnMesh:
         if not part.fixed and part.pressure is None:
             raise BadInput(f"{where}: give `fixed` or `pressure`")
         normal = "x" if self.mesh.normal(part.side)[0] else "y"
-        if part.pressure is not None and normal in part.fixed:
+        if part.pressure is not None and any(self._overlaps(part, p) for p in self.solid.boundary if normal in p.fixed):
             raise BadInput(f"{where}: conflicting boundary conditions: {normal} is fixed where a pressure acts")
+
+    def _overlaps(self, one: SolidBoundary, other: SolidBoundary) -> bool:
+        """Whether two entries share more than a point of a side."""
+        whole = (0.0, max(self.mesh.domain.size))
+        (a, b), (c, d) = one.between or whole, other.between or whole
+        return one.side == other.side and min(b, d) > max(a, c)
 
     def rigid(self) -> Array:
         """(2 N, 3) the motions without strain: along x, along y, a small rotation."""
@@ -131,7 +137,11 @@ class SolidOnMesh:
         return np.zeros(self.shape)
 
     def predict(self, step: Step) -> Array:
-        return self.constrain(step.previous[self.unknown], step)
+        """Creep goes on: the displacement extrapolated with the rate of the step before."""
+        start = np.asarray(step.previous[self.unknown])
+        if self.unknown in step.rate:
+            start = start + step.dt * step.rate[self.unknown]
+        return self.constrain(start, step)
 
     def constrain(self, value: Array, step: Step) -> Array:
         out = np.array(value, dtype=float)
