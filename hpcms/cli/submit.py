@@ -18,7 +18,7 @@ from hpcms.cli.output import Output
 from hpcms.errors import BadInput, ResourceFailure
 
 if TYPE_CHECKING:
-    from hpcms.job.profile import Profile
+    from hpcms.cluster.profile import Profile
 
 STALLS = 3  # ends without a new commit after which the script stops queueing itself again
 SAFE = re.compile(r"[A-Za-z0-9_./+=-]+")  # what may stand in a line that begins with #SBATCH
@@ -63,11 +63,12 @@ scontrol requeue "$SLURM_JOB_ID"
 @size_option
 @click.option("--on", default="slurm", show_default=True, metavar="slurm[:PROFILE]", help="A file in slurm/.")
 @click.option("--out", type=click.Path(path_type=Path), help="The folder of the run; default: a new one under runs/.")
+@click.option("--ahead", type=click.IntRange(30, 86400), default=300, show_default=True, help="Stop so early, s.")
 @click.option("--dry-run", is_flag=True, help="Show the script and submit nothing.")
 @plugins_option
 @json_option
 def submit(
-    job: Path, size: str | None, on: str, out: Path | None, dry_run: bool, plugins: bool, as_json: bool
+    job: Path, size: str | None, on: str, out: Path | None, ahead: int, dry_run: bool, plugins: bool, as_json: bool
 ) -> None:
     """Hand a job to SLURM: a batch script that runs the driver, which asks for the workers."""
     from hpcms.job import load_job
@@ -75,7 +76,7 @@ def submit(
     output = Output(as_json)
     loaded = load_job(job, size, plugins=plugins)
     run = out or Path("runs") / f"{loaded.path.stem}-{size or 'as-is'}-{time.strftime('%Y%m%d-%H%M%S')}"
-    script = write_script(_command(job, size, on, run, plugins), run.absolute(), _profile(on))
+    script = write_script(_command(job, size, on, run, plugins), run.absolute(), _profile(on), ahead)
     if dry_run:
         output.say(script)
         output.result({"script": script})
@@ -88,13 +89,13 @@ def submit(
 
 
 def _profile(on: str) -> Profile:
-    """The profile of ``slurm:PROFILE``; plain ``slurm`` takes the defaults."""
-    from hpcms.job.profile import Profile, find_profile, load_profile
+    """The profile of ``slurm:PROFILE``; plain ``slurm`` takes the site's default."""
+    from hpcms.cluster.profile import read
 
     kind, _, name = on.partition(":")
     if kind != "slurm":
         raise BadInput(f"--on {on}: submit is for SLURM", "--on slurm:PROFILE, or run it here: hpcms run")
-    return load_profile(find_profile(name, (Path.cwd(), Path(__file__).parents[2]))) if name else Profile()
+    return read(name)
 
 
 def _command(job: Path, size: str | None, on: str, run: Path, plugins: bool) -> list[str]:
@@ -102,20 +103,21 @@ def _command(job: Path, size: str | None, on: str, run: Path, plugins: bool) -> 
     return words + (["--size", size] if size else []) + (["--plugins"] if plugins else [])
 
 
-def write_script(command: list[str], run: Path, profile: Profile) -> str:
+def write_script(command: list[str], run: Path, profile: Profile, ahead: int = 300) -> str:
     """The batch script of the driver. Every word that comes from outside is quoted."""
     if not SAFE.fullmatch(str(run)):
         raise BadInput(f"{run}: SLURM cannot write its log beside such a name", "letters, digits and _ . / + = - only")
-    hpcms = [sys.executable, "-m", "hpcms.cli"]
-    named = {name: getattr(profile, name) for name in ("partition", "account", "qos", "constraint")}
-    options = [f"--time={profile.walltime}", "--ntasks=1", *(f"--{k}={v}" for k, v in named.items() if v)]
+    hpcms = [profile.python or sys.executable, "-m", "hpcms.cli"]
+    named = {"time": profile.walltime, "partition": profile.partition, "account": profile.account}
+    options = [f"--{name}={value}" for name, value in named.items() if value]
+    options += ["--ntasks=1", f"--mem={profile.memory // 2**20}M", *profile.directives]
     return SCRIPT.format(
         name=f"hpcms-{run.name}",
         run=run,
-        ahead=round(profile.ahead),
+        ahead=ahead,
         options="\n".join(f"#SBATCH {option}" for option in options),
         folder=shlex.quote(str(Path.cwd())),
-        setup="\n".join(profile.setup),
+        setup="\n".join(profile.prologue),
         start=shlex.join([*hpcms, *command]),
         resume=shlex.join([*hpcms, "resume", str(run), "--json"]),
         stalls=STALLS,

@@ -29,6 +29,8 @@ from hpcms.job.schema import (
 
 MOST_ELEMENTS = 10**8
 MOST_VOXELS = 2**30
+OF_IMAGES = ("threshold", "window", "mirror")  # keys of [microstructure] that a drawn cell does not know
+OF_GENERATORS = ("shape", "fraction", "axis")
 TOLERANCES = (1e-15, 0.1)  # below, rounding; above, no digit of the answer is right
 
 
@@ -38,9 +40,9 @@ def check_tables(known: Mapping[str, Any], tree: dict[str, Any], folder: File, p
         if name in known:
             check(known[name], problems)
     if known.get("microstructure") is not None:
-        _check_microstructure(known["microstructure"], folder, problems)
+        _check_microstructure(known["microstructure"], tree["microstructure"], folder, problems)
     if "sites" in known:
-        _check_sites(known["sites"], known.get("domain"), folder, problems)
+        _check_sites(known["sites"], known.get("domain"), problems)
     if "coupling" in known:
         _check_coupling(known["coupling"], known.get("petsc", {}), tree, problems)
     if not tree.get("coarse"):
@@ -74,14 +76,12 @@ def _check_domain(domain: Domain, problems: Problems) -> None:
 
 
 def _check_time(time: Time, problems: Problems) -> None:
-    if time.end <= time.start:
-        problems.add(("time", "end"), f"must be after start ({time.end:g} s <= {time.start:g} s)")
-    elif time.min_step is not None and time.min_step > (time.end - time.start) / time.steps:
-        step = (time.end - time.start) / time.steps
+    step = time.end / time.steps
+    if time.min_step is not None and time.min_step > step:
         problems.add(("time", "min_step"), f"must not be longer than a step ({time.min_step:g} s > {step:g} s)")
 
 
-def _check_microstructure(micro: Microstructure, folder: File, problems: Problems) -> None:
+def _check_microstructure(micro: Microstructure, given: dict[str, Any], folder: File, problems: Problems) -> None:
     path = ("microstructure",)
     if not micro.phases:
         problems.add((*path, "phases"), "must name at least one phase")
@@ -91,6 +91,9 @@ def _check_microstructure(micro: Microstructure, folder: File, problems: Problem
         text = "needs an image or a generator" if micro.image is None else "cannot have an image and a generator"
         problems.add(path, text, 'image = "data/sample.tif" or generator = "laminate"')
         return
+    kind, idle = ("an image", OF_GENERATORS) if micro.image is not None else ("a generator", OF_IMAGES)
+    for key in sorted(given.keys() & set(idle)):
+        problems.add((*path, key), f"has no meaning beside {kind}", "remove it", at_key=True)
     if micro.image is not None:
         check_image(micro.image, folder, (*path, "image"), problems)
         if micro.window is None:
@@ -110,7 +113,7 @@ def _check_microstructure(micro: Microstructure, folder: File, problems: Problem
         problems.add((*path, "fraction"), f"must be <= {most} for a {micro.generator} (got {micro.fraction})")
 
 
-def _check_sites(sites: tuple[Site, ...], domain: Domain | None, folder: File, problems: Problems) -> None:
+def _check_sites(sites: tuple[Site, ...], domain: Domain | None, problems: Problems) -> None:
     """Sites belong to material points; each has a name of its own and a path in the order of time."""
     if sites and domain is not None and not isinstance(domain, Points):
         problems.add(("sites",), 'belongs to domain.kind = "points"', at_key=True)
@@ -120,8 +123,6 @@ def _check_sites(sites: tuple[Site, ...], domain: Domain | None, folder: File, p
             problems.add(("sites", i, "name"), f"used twice (got {show(site.name)})")
         seen.add(site.name)
         _check_path(i, site, problems)
-        if site.image is not None:
-            check_image(site.image, folder, ("sites", i, "image"), problems)
 
 
 def _check_path(i: int, site: Site, problems: Problems) -> None:

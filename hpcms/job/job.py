@@ -96,7 +96,7 @@ class Job:
     def images(self) -> tuple[str, ...]:
         """The image files that the job names."""
         shared = self.microstructure.image if self.microstructure else None
-        return tuple(name for name in (shared, *(site.image for site in self.sites)) if name)
+        return (shared,) if shared else ()
 
     def diff(self, other: Job) -> Diff:
         """What ``other`` changes against this job."""

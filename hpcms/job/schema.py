@@ -53,12 +53,16 @@ Domain = Rectangle | Interval | Points
 
 @dataclass(frozen=True)
 class Time:
-    """Steps of equal length from ``start`` to ``end``; a rejected step is halved, down to ``min_step``."""
+    """Steps of equal length from zero to ``end``; a rejected step is halved, down to ``min_step``."""
 
-    end: Annotated[float, Unit("s")]
+    end: Annotated[float, Unit("s", above=0)]
     steps: Annotated[int, Unit("", least=1, most=10**7)]
-    start: Annotated[float, Unit("s")] = 0.0
     min_step: Annotated[float, Unit("s", above=0)] | None = None
+
+    @property
+    def start(self) -> float:
+        """Every run begins at time zero."""
+        return 0.0
 
 
 @dataclass(frozen=True)
@@ -91,11 +95,10 @@ class Drive:
 
 @dataclass(frozen=True)
 class Site:
-    """A material point. ``path`` for fields that follow one; ``image``: its own microstructure."""
+    """A material point, and the path of drives for fields that follow one."""
 
     name: str
     path: tuple[Drive, ...] = ()
-    image: str | None = None
 
 
 @dataclass(frozen=True)

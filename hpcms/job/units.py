@@ -36,7 +36,6 @@ PREFIXED: dict[str, tuple[str, str]] = {
     "H": ("1", "m2 kg s-2 A-2"), "L": ("1e-3", "m3"), "l": ("1e-3", "m3"), "t": ("1e3", "kg"),
     "bar": ("1e5", "m-1 kg s-2"), "eV": ("1.602176634e-19", "m2 kg s-2"), "cal": ("4.184", "m2 kg s-2"),
     "M": ("1e3", "m-3 mol"), "P": ("0.1", "m-1 kg s-1"), "Da": ("1.66053906892e-27", "kg"), "rad": ("1", ""),
-    "B": ("1", "B"),
 }  # fmt: skip
 RADIANS = str(math.pi / 180)
 PLAIN: dict[str, tuple[str, str]] = {
@@ -45,8 +44,8 @@ PLAIN: dict[str, tuple[str, str]] = {
     "second": ("1", "s"), "meter": ("1", "m"), "metre": ("1", "m"), "kelvin": ("1", "K"),
     "pascal": ("1", "m-1 kg s-2"), "angstrom": ("1e-10", "m"), "Å": ("1e-10", "m"), "micron": ("1e-6", "m"),
     "inch": ("0.0254", "m"), "ft": ("0.3048", "m"), "atm": ("101325", "m-1 kg s-2"),
-    "psi": ("6894.757293168361", "m-1 kg s-2"), "percent": ("0.01", ""), "%": ("0.01", ""), "MiB": ("1048576", "B"),
-    "GiB": ("1073741824", "B"), "ppm": ("1e-6", ""),
+    "psi": ("6894.757293168361", "m-1 kg s-2"), "percent": ("0.01", ""), "%": ("0.01", ""),
+    "ppm": ("1e-6", ""),
     "deg": (RADIANS, ""), "°": (RADIANS, ""), "degree": (RADIANS, ""), "degC": ("1", "K"), "°C": ("1", "K"),
     "celsius": ("1", "K"),
 }  # fmt: skip

@@ -238,3 +238,20 @@ def test_the_command_itself(tmp_path: Path) -> None:
     with os.fdopen(writer, "w") as closed:
         done = subprocess.run([sys.executable, "-m", "hpcms.cli", "--help"], stdout=closed, check=False, stderr=-1)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_validate_puts_the_problem_together(job: Path) -> None:
+    """What only shows with mesh and image still has its place in the file."""
+    path = job.with_name("later.toml")
+    path.write_text(job.read_text().replace('fine = "wall"\n', ""))
+    result = call("validate", path)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"{path}:44:1: coarse.heat: needs a fine model")
+    np.save(job.with_name("flat.npy"), np.zeros((8, 8), np.uint8))
+    cell = 'generator = "laminate"      #   image = "data/sample.tif", threshold = "otsu", window = 16\n'
+    text = job.read_text()
+    head, tail = text[: text.index(cell)], text[text.index("phases = [") :]
+    path.write_text(f'{head}image = "flat.npy"\nthreshold = "otsu"\nwindow = 4\n{tail}')
+    result = call("validate", path)
+    assert result.exit_code == 2
+    assert "flat.npy" in result.stderr

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from hpcms.cli import main
 from hpcms.cli.doctor import CHECKS, _library
 from hpcms.cli.submit import write_script
+from hpcms.cluster.profile import Profile
 from hpcms.errors import BadInput
-from hpcms.job.profile import Profile
 
 
 def test_doctor_finds_this_machine_fit() -> None:
@@ -44,13 +44,13 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     CliRunner().invoke(main, ["init", "job.toml"])
     (tmp_path / "slurm").mkdir()
     (tmp_path / "slurm/site.toml").write_text(
-        'walltime = "02:00:00"\nahead = "10 min"\npartition = "main"\nsetup = ["module load x"]\n'
+        'walltime = "02:00:00"\nmem = "2 GiB"\npartition = "main"\nprologue = ["module load x"]\n'
     )
     return tmp_path / "job.toml"
 
 
 def test_submit_shows_its_script(job: Path) -> None:
-    words = ["submit", "job.toml", "--on", "slurm:site", "--out", "r", "--size", "ci", "--dry-run"]
+    words = ["submit", "job.toml", "--on", "slurm:site", "--out", "r", "--ahead", "600", "--dry-run"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.stderr
     for line in (
@@ -59,10 +59,11 @@ def test_submit_shows_its_script(job: Path) -> None:
         "#SBATCH --signal=B:USR1@600",
         "#SBATCH --time=02:00:00",
         "#SBATCH --partition=main",
+        "#SBATCH --mem=2048M",
         "module load x",
     ):
         assert f"\n{line}\n" in result.stdout
-    assert f"hpcms.cli run {job} --on slurm:site --out {job.parent}/r --json --size ci &" in result.stdout
+    assert f"hpcms.cli run {job} --on slurm:site --out {job.parent}/r --json &" in result.stdout
     assert not (job.parent / "r.sbatch").exists()
     subprocess.run(["bash", "-n"], input=result.stdout, text=True, check=True)
 
