@@ -48,11 +48,6 @@ class BlamingScheduler(Scheduler):
             self._say(lost=ws.address, name=str(ws.name), running=running, tasks=waiting, results=lost)
         return await super().remove_worker(address, stimulus_id=stimulus_id, expected=expected, close=close)
 
-    def valid_workers(self, ts: Any) -> Any:
-        """A wish for a worker that is gone counts for nothing; dask would keep such a task from new workers."""
-        found = super().valid_workers(ts)
-        return found if found or not ts.loose_restrictions else None
-
     def _judge(self, ws: Any, running: str | None) -> None:
         """Set the counts so that dask's own increment by one gives what is just."""
         for ts in ws.processing:

@@ -20,39 +20,14 @@ from typing import Any, NoReturn
 
 import dask.config
 import psutil
-from distributed import Nanny, Scheduler
-from distributed.security import Security
 from distributed.system import MEMORY_LIMIT
 
+from hpcms.cluster import jobs
 from hpcms.cluster.blame import BlamingScheduler, Headcount
 from hpcms.cluster.environment import cores
+from hpcms.cluster.node import CONFIG, nannies, security
 
 TICK = 2.0  # seconds between two signs of life
-
-CONFIG: dict[str, Any] = {
-    "distributed.scheduler.worker-ttl": "5 minutes",  # the last resort; guard.py notices a hung process much earlier
-    "distributed.scheduler.work-stealing": True,
-    "distributed.scheduler.worker-saturation": 1.1,
-    "distributed.scheduler.http.routes": [],
-    "distributed.worker.http.routes": [],
-    "distributed.worker.profile.enabled": False,
-    "distributed.admin.system-monitor.gil.enabled": False,
-    "distributed.worker.memory.pause": False,  # a paused worker waits for ever; a killed one is started again
-    "distributed.comm.timeouts.connect": "60s",
-    "distributed.comm.timeouts.tcp": "60s",
-    "distributed.worker.preload": ["hpcms.cluster.guard"],
-    "distributed.nanny.preload": ["hpcms.cluster.guard"],
-    "distributed.deploy.lost-worker-timeout": "2s",  # then a cancelled job is replaced
-}
-
-
-def security(tls: dict[str, str] | None) -> Security:
-    """The certificates of the run, or an open connection (on the loopback only) where there are none."""
-    if tls is None:
-        return Security()
-    parts = [(role, part) for role in ("scheduler", "worker", "client") for part in ("cert", "key")]
-    roles = {f"tls_{role}_{part}": tls[part] for role, part in parts}
-    return Security(tls_ca_file=tls["ca"], require_encryption=True, **roles)
 
 
 class Voice:
@@ -76,36 +51,42 @@ def listen(loop: asyncio.AbstractEventLoop, order: Callable[[dict[str, Any]], No
     gone()
 
 
-async def serve_local(settings: dict[str, Any], say: Voice, scheduler: Scheduler, close: asyncio.Event) -> None:
+async def serve_local(settings: dict[str, Any], options: dict[str, Any], say: Voice, close: asyncio.Event) -> None:
     """Keep n workers on this machine until ``close``; a nanny that gave up is replaced."""
-    number = int(settings["workers"])
-    scratch = Path(settings["scratch"])
-    options: dict[str, Any] = {
-        "nthreads": 1,
-        "host": "127.0.0.1",
-        "memory_limit": MEMORY_LIMIT // max(number, cores()),
-        "local_directory": str(scratch),
-        "dashboard": False,
-        "dashboard_address": "127.0.0.1:0",
-        "security": scheduler.security,
-    }
+    number, tls, scratch = int(settings["workers"]), settings["tls"], settings["scratch"]
+    memory = MEMORY_LIMIT // max(number, cores())
+    async with BlamingScheduler(host="127.0.0.1", port=0, **options) as scheduler:
 
-    async def start(index: int) -> Nanny:
-        nanny: Nanny = await Nanny(scheduler.address, name=f"local-{index}", **options)
-        return nanny
+        async def start(*names: str) -> list[Any]:
+            return await nannies(names, scheduler.address, tls, memory, scratch, host="127.0.0.1")
 
-    nannies = list(await asyncio.gather(*(start(i) for i in range(number))))
-    say(ready=scheduler.address)
-    while not close.is_set():
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(close.wait(), TICK)
-        for index, nanny in enumerate(nannies):
-            if not close.is_set() and nanny.status.name in ("failed", "closed"):
-                nannies[index] = await start(index)
+        say(ready=scheduler.address)
+        running = await start(*(f"local-{i}" for i in range(number)))
+        while not close.is_set():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(close.wait(), TICK)
+            for index, nanny in enumerate(running):
+                if not close.is_set() and nanny.status.name in ("failed", "closed"):
+                    running[index : index + 1] = await start(f"local-{index}")
+        finish(scratch)
 
 
-def end(scratch: str) -> NoReturn:
-    """Leave at once and take all children along: there is nothing here that is worth a farewell."""
+async def serve_slurm(settings: dict[str, Any], options: dict[str, Any], say: Voice, close: asyncio.Event) -> None:
+    """Keep n workers in SLURM jobs until ``close``."""
+    from hpcms.cluster import slurm
+
+    async with slurm.cluster(settings, options, say) as made:
+        say(ready=made.scheduler_address)
+        slurm.keep(made, settings)
+        await close.wait()
+        finish(settings["scratch"])
+
+
+def finish(scratch: str) -> NoReturn:
+    """Leave at once and take all children and jobs along: there is nothing here that is worth a farewell."""
+    if slurm := sys.modules.get("hpcms.cluster.slurm"):
+        with contextlib.suppress(Exception):  # without SLURM, the jobs end by themselves when they miss us
+            jobs.cancel(slurm.submitted)
     children = psutil.Process().children(recursive=True)
     for child in children:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -119,41 +100,44 @@ async def main() -> None:
     """Serve until the driver says so or is gone."""
     say = Voice()
     settings = json.loads(sys.stdin.readline())
+    os.environ.update(settings["variables"])
     dask.config.set(CONFIG)
     close = asyncio.Event()
-    journal = Path(settings["journal"])
-    headcount = Headcount(say)
-    protection = security(settings["tls"])
-    scheduler_options: dict[str, Any] = {
-        "journal": journal,
+    limits: dict[str, int] = {}
+    options: dict[str, Any] = {
+        "journal": Path(settings["folder"]),
         "say": say,
         "deaths": int(settings["deaths"]),
-        "security": protection,
-        "protocol": "tls://" if settings["tls"] else "tcp://",
+        "limits": limits,
+        "security": security(settings["tls"]),
+        "protocol": "tls://",
         "dashboard": False,
         "dashboard_address": "127.0.0.1:0",
-        "plugins": [headcount],
+        "plugins": [Headcount(say)],
     }
 
     def order(message: dict[str, Any]) -> None:
         if message.get("close"):
             close.set()
         if "limit" in message:
-            limits.update({message["limit"][0]: int(message["limit"][1])})
+            limits[message["limit"][0]] = int(message["limit"][1])
 
     async def tick() -> None:
         while True:
             say(tick=True)
             await asyncio.sleep(TICK)
 
-    limits: dict[str, int] = {}
-    ears = (asyncio.get_running_loop(), order, lambda: end(settings["scratch"]))
+    ears = (asyncio.get_running_loop(), order, lambda: finish(settings["scratch"]))
     threading.Thread(target=listen, args=ears, daemon=True).start()
     ticking = asyncio.create_task(tick())
-    async with BlamingScheduler(host="127.0.0.1", port=0, limits=limits, **scheduler_options) as scheduler:
-        await serve_local(settings, say, scheduler, close)
+    serve = serve_slurm if settings["kind"] == "slurm" else serve_local
+    try:
+        await serve(settings, options, say, close)
+    except Exception as error:
+        say(failed=f"{type(error).__name__}: {error}")
+        raise
+    finally:
         ticking.cancel()
-        end(settings["scratch"])
 
 
 if __name__ == "__main__":

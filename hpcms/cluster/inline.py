@@ -48,9 +48,6 @@ class InlineExecutor:
     def results(self, refs: Sequence[AnyRef], timeout: float) -> list[Any]:
         return [self.result(ref, timeout) for ref in refs]
 
-    def rebase(self, recipes: Iterable[tuple[AnyRef, Any, tuple[Any, ...]]]) -> None:
-        """Nothing is ever lost here without the driver."""
-
     def done(self, refs: Iterable[AnyRef], timeout: float) -> list[AnyRef]:
         return list(refs)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from hpcms.cluster.environment import default_workers
+from hpcms.cluster.profile import read
 from hpcms.contracts import Executor
-from hpcms.errors import BadInput
+from hpcms.errors import BadInput, ResourceFailure
 
 CHOICES = "inline, local, local:N, slurm, slurm:PROFILE"
 
@@ -20,13 +23,14 @@ def open_executor(
     rundir: Path,
     *,
     deaths: int = 3,
-    lost_after: float = 120.0,
+    lost_after: float | None = None,
     hung_after: float = 20.0,
 ) -> Iterator[Executor]:
-    """The executor that ``on`` names, with ``workers`` worker processes (default: what ``on`` says, or one a core).
+    """The executor that ``on`` names, with ``workers`` worker processes.
 
-    ``deaths``: a task that killed so many workers is not run again. ``lost_after``: seconds without any worker
-    after which ``WorkersLost`` is raised. ``hung_after``: seconds without a sign of life after which a worker is
+    Default of ``workers``: what ``on`` or the SLURM profile says, or one a core. ``deaths``: a task that killed so
+    many workers is not run again. ``lost_after``: seconds without any worker after which ``WorkersLost`` is raised
+    (default: 120, or what the profile says). ``hung_after``: seconds without a sign of life after which a worker is
     killed and its task run again. ``rundir/log.txt`` gets what dask and we have to say.
     """
     kind, colon, detail = on.partition(":")
@@ -43,9 +47,14 @@ def open_executor(
         raise BadInput(f"the number of workers must be at least 1 (got {number})")
     from hpcms.cluster.remote import RemoteExecutor, Settings
 
-    settings = Settings(
-        kind, number or default_workers(), Path(rundir), deaths=deaths, lost_after=lost_after, hung_after=hung_after
-    )
+    settings = Settings(kind, number or default_workers(), Path(rundir), deaths=deaths, hung_after=hung_after)
+    if kind == "slurm":
+        profile = read(detail)
+        settings.profile, settings.workers = dataclasses.asdict(profile), number or profile.workers
+        settings.opening, settings.lost_after = float(profile.queue_wait), float(profile.lost_after)
+        if shutil.which("sbatch") is None:
+            raise ResourceFailure("there is no sbatch on this machine", hint="use --on local, or log in where SLURM is")
+    settings.lost_after = lost_after or settings.lost_after
     with RemoteExecutor(settings) as remote:
         yield remote
 

@@ -22,14 +22,13 @@ from distributed.scheduler import KilledWorker
 from hpcms.cluster import guard
 from hpcms.cluster.blame import user_key
 from hpcms.cluster.certificates import issue
-from hpcms.cluster.environment import numba_cache
-from hpcms.cluster.hub import security
 from hpcms.cluster.hubline import HubLine
-from hpcms.cluster.keep import hold, recall
+from hpcms.cluster.jobs import cancel
 from hpcms.cluster.logfile import RunLog
+from hpcms.cluster.node import security
 from hpcms.cluster.task import Ref, TaskError, pack, references, run
 from hpcms.contracts import Ref as AnyRef
-from hpcms.errors import DeadlineExceeded, Stopped, TaskFailed, WorkersLost
+from hpcms.errors import DeadlineExceeded, HpcmsError, ResourceFailure, Stopped, TaskFailed, WorkersLost
 
 RESUME = "see log.txt of the run; resume goes on from the last committed step"
 
@@ -52,6 +51,10 @@ class Settings:
     profile: dict[str, Any] = field(default_factory=dict)
 
 
+class _LossError(Exception):
+    """A worker was lost during an exchange, which may have been with that worker."""
+
+
 class RemoteExecutor:
     """See ``hpcms.contracts.Executor``. To be called from one thread at a time."""
 
@@ -64,8 +67,10 @@ class RemoteExecutor:
         self._addresses: list[str] = []
         self._empty_since: float | None = time.monotonic()
         self._patience = settings.opening
-        self._gone = self._ready = ""
+        self._gone = self._ready = self._failure = self._refused = ""
         self._closing = False
+        self._losses = 0
+        self._jobs: list[str] = []
         self._waiting: list[tuple[Future[Any], bytes, list[Future[Any]]]] = []
         self._futures: dict[str, Future[Any]] = {}
         self._serial = itertools.count()
@@ -85,12 +90,14 @@ class RemoteExecutor:
             self._stack.callback(shutil.rmtree, path, ignore_errors=True)
         tls = issue(Path(folder) / "tls")
         variables = {guard.JOURNAL: folder, guard.HUNG_AFTER: f"{s.hung_after:g}"}
-        variables["NUMBA_CACHE_DIR"] = str(numba_cache())
         orders = {"kind": s.kind, "workers": s.workers, "deaths": s.deaths, "tls": tls, "profile": s.profile,
-                  "journal": folder, "scratch": scratch, "rundir": str(s.rundir.resolve())}  # fmt: skip
+                  "logs": str(s.rundir.resolve() / "slurm"),
+                  "folder": folder, "scratch": scratch, "variables": variables}  # fmt: skip
         self._hub = HubLine(orders, variables, self._log.path, self._hear)
         self._stack.callback(self._hub.close, 15.0)
-        self._wait(lambda: self._ready and self._addresses, s.opening, "the first worker to start")
+        self._wait(lambda: self._refused or (self._ready and self._addresses), s.opening, "the first worker to start")
+        if not self._addresses:
+            raise ResourceFailure(f"SLURM refused the job: {self._refused}", hint="correct the profile")
         self._patience = s.lost_after
         self._client = Client(self._ready, security=security(tls), set_as_default=False, timeout=60,
                               direct_to_workers=True, name="hpcms")  # fmt: skip
@@ -107,14 +114,22 @@ class RemoteExecutor:
             if "addresses" in event:
                 self._addresses = event["addresses"]
                 self._empty_since = None if self._addresses else self._empty_since or time.monotonic()
+            if "job" in event:
+                self._jobs.append(event["job"])
             if "lost" in event:
                 self._note_loss(event)
+            if "refused" in event:
+                self._refused = event["refused"]
+                self._log.line(f"SLURM refused a job: {self._refused}")
+            if "failed" in event:
+                self._failure = f": {event['failed']}"
             if "gone" in event:
-                self._gone = event["gone"]
+                self._gone = event["gone"] + self._failure
                 self._log.line(self._gone)
             self._state.notify_all()
 
     def _note_loss(self, event: dict[str, Any]) -> None:
+        self._losses += 1
         running, name = event["running"], event["name"]
         keys = event["tasks"] + event["results"]
         again = ", ".join(keys[:20]) + (f" and {len(keys) - 20} more" if len(keys) > 20 else "") or "nothing"
@@ -171,29 +186,48 @@ class RemoteExecutor:
         """The values of many Refs in one exchange, which costs a tenth of asking for one after the other."""
         futures = [self._futures[r.key] for r in refs]
         what = f"task {refs[0].key}" if len(refs) == 1 else f"{len(refs)} tasks"
-        try:
-            values: list[Any] = self._await(self._client.gather(futures, asynchronous=True, direct=True), timeout, what)
-            return values
-        except (TaskError, KilledWorker) as error:
-            if len(refs) > 1:  # which one is told must not depend on which came first
-                return [self.result(ref, timeout) for ref in refs]
-            raise self._failed(error) from getattr(error, "error", None)
+        deadline = time.monotonic() + timeout
+        missing = [r.key for r in refs]
 
-    def _failed(self, error: TaskError | KilledWorker) -> TaskFailed:
+        def complete() -> bool:
+            while missing and missing[-1] in self._finished:
+                missing.pop()
+            return not missing
+
+        self._wait(complete, timeout, what)
+        for future in futures:  # in this order: which failure is told must not depend on which came first
+            if future.status == "error":
+                raise self._failed(future.exception())
+        while True:
+            # dask knocks at the door of a dead worker until its own timeout; it is quicker to ask anew.
+            with contextlib.suppress(_LossError):
+                gathered = self._client.gather(futures, asynchronous=True, direct=True)
+                return list(self._await(gathered, deadline - time.monotonic(), what))
+
+    def _failed(self, error: BaseException) -> HpcmsError:
         if isinstance(error, TaskError):
             self._log.line(f"task {error.key} failed:\n{error.trace}")
-            return TaskFailed(error.key, error.cause)
-        key, cause = user_key(error.task), "it killed its worker again and again and is not run any more"
-        self._log.line(f"task {key}: {cause}")
-        return TaskFailed(key, cause, poison=True)
+            failed = TaskFailed(error.key, error.cause)
+            failed.__cause__ = error.error
+            return failed
+        if isinstance(error, KilledWorker):
+            key, cause = user_key(error.task), "it killed its worker again and again and is not run any more"
+            self._log.line(f"task {key}: {cause}")
+            return TaskFailed(key, cause, poison=True)
+        return Stopped(f"the scheduler dropped a task: {type(error).__name__}: {error}", hint=RESUME)
 
     def _await(self, work: Coroutine[Any, Any, Any], timeout: float, what: str) -> Any:
         """The result of a coroutine in the client's loop, unless something breaks meanwhile."""
+        losses = self._losses
         running = asyncio.run_coroutine_threadsafe(work, self._loop.asyncio_loop)
         running.add_done_callback(lambda _: self._notify())
         try:
-            self._wait(running.done, timeout, what)
+            self._wait(lambda: running.done() or self._losses != losses, timeout, what)
+            if not running.done():
+                raise _LossError
             return running.result()
+        except (TaskError, KilledWorker) as error:  # a lost result could not be made again
+            raise self._failed(error) from None
         except (OSError, CancelledError) as error:
             # The connection broke, or dask dropped what it waited for: the hub's listener learns why.
             with contextlib.suppress(DeadlineExceeded):
@@ -225,45 +259,6 @@ class RemoteExecutor:
             with self._state:
                 self._finished.discard(ref.key)
 
-    def rebase(self, recipes: Iterable[tuple[AnyRef, Any, tuple[Any, ...]]]) -> None:
-        """From now on a lost value of ``ref`` is made by ``function(*args)``: (ref, function, args) each.
-
-        To be called after a commit with a function that reads the store. The values stay where they are, but
-        their history is forgotten: otherwise the loss of a worker in step n would repeat all steps before it,
-        and the scheduler would remember every task of the run. All refs must be done.
-        """
-        old = [(ref.key, self._futures[ref.key], pack(ref.key, function, args, ())) for ref, function, args in recipes]
-        if not old:
-            return
-        scheduler: Any = self._client.scheduler
-        asked = scheduler.who_has(keys=[f.key for _, f, _ in old])
-        homes = self._await(asked, 60.0, "the places of results")
-        tag = next(self._serial)
-        by_home: dict[str, list[tuple[str, Future[Any], bytes]]] = {}
-        for item in old:
-            by_home.setdefault(next(iter(homes.get(item[1].key, ())), ""), []).append(item)
-        for home, items in by_home.items():
-            self._move(home, items, tag)
-
-    def _move(self, home: str, items: list[tuple[str, Future[Any], bytes]], tag: int) -> None:
-        """Turn the results that worker ``home`` holds into results of new tasks without inputs."""
-        if home:
-            held = self._client.run(hold, [f.key for _, f, _ in items], tag, workers=[home], on_error="ignore",
-                                    asynchronous=True)  # fmt: skip
-            self._await(held, 60.0, f"worker {home}")
-        with self._state:
-            new = []
-            for key, _, _ in items:
-                self._finished.discard(key)
-                new.append(self._future(recall, key))
-                self._futures[key] = new[-1]
-        self._client.map(
-            recall, [f.key for _, f, _ in items], [p for _, _, p in items], key=[f.key for f in new], pure=False,
-            workers=[home] if home else None, allow_other_workers=bool(home),
-        )  # fmt: skip
-        for _, future, _ in items:
-            future.release()
-
     def describe(self) -> dict[str, Any]:
         return {"kind": self._settings.kind, "workers": self.workers, "addresses": list(self._addresses),
                 "versions": self._log.versions()}  # fmt: skip
@@ -273,6 +268,8 @@ class RemoteExecutor:
             self._closing = True
         self._futures.clear()
         self._stack.close()
+        if self._gone and self._jobs:  # the hub could not do it itself
+            cancel(self._jobs)
 
     def __enter__(self) -> RemoteExecutor:
         return self

@@ -87,3 +87,9 @@ def grind(seconds: float) -> int:
     while time.monotonic() - start < seconds:
         n += (3**3_000_000) & 1
     return min(n, 1)
+
+
+def step(state: np.ndarray, seed: int, seconds: float) -> np.ndarray:
+    """One step of a chain: the state with a history."""
+    time.sleep(seconds)
+    return np.sin(state) + draw(seed, len(state))

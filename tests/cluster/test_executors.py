@@ -12,12 +12,18 @@ from hpcms.cluster import open_executor
 from hpcms.contracts import Executor
 from hpcms.errors import BadInput, DeadlineExceeded, StorageFailure, TaskFailed
 from tests.cluster import tasks
+from tests.cluster.slurm_local import PROFILE
 
 T = 60.0  # s; generous, the machine may be busy
 
 
-@pytest.fixture(scope="module", params=["inline", "local:2"])
+KINDS = ["inline", "local:2", pytest.param(f"slurm:{PROFILE}", marks=pytest.mark.slurm)]
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def executor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
+    if request.param.startswith("slurm"):
+        request.getfixturevalue("slurm")
     with open_executor(request.param, None, tmp_path_factory.mktemp("run")) as opened:
         yield opened
 
@@ -105,7 +111,7 @@ def test_releasing_an_input_early_does_no_harm(executor: Executor, key: str) -> 
 
 def test_describe(executor: Executor) -> None:
     said = executor.describe()
-    assert said["kind"] in ("inline", "local")
+    assert said["kind"] in ("inline", "local", "slurm")
     assert said["workers"] == executor.workers
     assert {"python", "numpy", "distributed"} <= set(said["versions"])
 
