@@ -7,7 +7,7 @@ import re
 from hpcms.errors import BadInput
 from hpcms.job.job import Job
 from hpcms.job.positions import Index, Lines, Path
-from hpcms.job.problems import Problem, printable
+from hpcms.job.problems import Problem, key_name, printable
 
 KEY = re.compile(r"([a-z_]+(?:\.[A-Za-z0-9_-]+|\[\d+\])*): (.+)", re.DOTALL)
 PART = re.compile(r"([A-Za-z0-9_-]+)|\[(\d+)\]")
@@ -20,9 +20,11 @@ def located(job: Job, error: BadInput) -> BadInput:
         return error
     path: Path = tuple(int(index) if index else name for name, index in PART.findall(found[1]))
     index = Index(job.text.replace("\r\n", "\n")).read()
+    places = (path, ("microstructure", *path))  # images are read by a room that knows no tables
+    path = next((place for place in places if place[:2] in index.marks), path)
     known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in index.marks), None)
     if known is None:
         return error
     line, column = Lines(index.text)(index.marks[known].start)
-    text = Problem(line, column, found[1], found[2], error.hint).render(printable(str(job.path)))
+    text = Problem(line, column, key_name(path), found[2], error.hint).render(printable(str(job.path)))
     return BadInput(text, problems=(text,))
