@@ -11,7 +11,7 @@ from hpcms.contracts import Array, Arrays
 from hpcms.errors import StorageFailure
 from hpcms.store.chunks import Entry, read_chunk, write_chunk
 from hpcms.store.files import crash
-from hpcms.store.layout import Plan
+from hpcms.store.layout import Plan, named
 from hpcms.store.manifest import Table, load_head, load_header, tables_of
 
 
@@ -31,7 +31,7 @@ def write_fine(sink: Sink, model: str, batch: int, rows: tuple[int, int], state:
         raise ValueError(f"batch {batch} of {model} is not rows {rows} of {regions} regions, {size} a batch")
     entries = []
     for field in sorted(state):
-        data, path = np.asarray(state[field]), f"fine_{model}/{field}"
+        data, path = np.asarray(state[field]), f"fine_{model}/{named(field)}"
         shape = (regions, *data.shape[1:])
         spec = sink.plan.spec(path, shape, data.dtype, "region", stepped=field not in sink.plan.static)
         entries.append(write_chunk(Path(sink.root), spec, sink.step, batch, data))
@@ -66,5 +66,5 @@ def read_array(root: Path, table: Table) -> Array:
     whole = np.zeros(spec.shape, spec.dtype)
     for batch, entry in enumerate(table.entries):
         lo, hi = spec.span(batch)
-        whole[lo:hi] = read_chunk(root, entry, batch)
+        whole[slice(lo, hi) if spec.shape else ()] = read_chunk(root, entry, batch)
     return whole

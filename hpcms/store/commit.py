@@ -24,7 +24,7 @@ from hpcms.store import files, housekeeping, manifest, trace
 from hpcms.store.batches import Sink, check_kept, read_array, read_fine, write_fine
 from hpcms.store.chunks import Entry, write_chunk
 from hpcms.store.files import crash
-from hpcms.store.layout import Layout, Plan
+from hpcms.store.layout import Layout, Plan, named
 from hpcms.store.lease import Lease
 from hpcms.store.manifest import Head, Header, Table
 
@@ -62,7 +62,7 @@ class RunStore:
         with files.storing(root, 0):
             root.mkdir(parents=True, exist_ok=True)
         plan = Plan.of(layout)
-        if (root / manifest.HEAD).exists() or (root / manifest.name(0)).exists():
+        if manifest.begun(root):
             raise StorageFailure(f"{root}: already holds a run", "resume it, or choose another folder with --out")
         if (root / "state.zarr").exists() and not (root / "manifests").is_dir():
             raise StorageFailure(f"{root}/state.zarr: exists, but is not of a run", "choose another folder with --out")
@@ -76,8 +76,7 @@ class RunStore:
         return self
 
     def _start(self, job_text: str, resolved: Mapping[str, Any], plan: Plan) -> None:
-        for leftover in ("state.zarr", "manifests", trace.NAME):
-            path = self.root / leftover
+        for path in [self.root / p for p in ("state.zarr", "manifests", trace.NAME)] + files.leftovers(self.root):
             if path.is_symlink() or path.is_file():
                 path.unlink()
             elif path.is_dir():
@@ -113,7 +112,7 @@ class RunStore:
 
     def _take_up(self, generation: int | None) -> None:
         if generation is None:
-            if not (self.root / manifest.HEAD).exists() and not (self.root / manifest.name(0)).exists():
+            if not manifest.begun(self.root):
                 raise StorageFailure(f"{self.root}: holds no committed step", "start the run anew with `hpcms run`")
             head, seal, self._fine_from = manifest.load_head(self.root)
             self._headers = manifest.chain(self.root, head.step, seal)
@@ -238,8 +237,11 @@ class RunStore:
 
     def _write_own(self, step: int, t: float, coarse: Arrays, answers: Mapping[str, Arrays]) -> list[Entry]:
         """Time, coarse fields, answers at the sites, and with step 0 the coordinates and other constants."""
-        arrays: Arrays = {"time": np.asarray(float(t)), **{f"coarse/{k}": np.asarray(v) for k, v in coarse.items()}}
-        arrays |= {f"sites/{m}/{k}": np.asarray(v) for m, found in answers.items() for k, v in found.items()}
+        arrays: Arrays = {
+            "time": np.asarray(float(t)),
+            **{f"coarse/{named(k)}": np.asarray(v) for k, v in coarse.items()},
+        }
+        arrays |= {f"sites/{m}/{named(k)}": np.asarray(v) for m, found in answers.items() for k, v in found.items()}
         arrays |= self._fixed if step == 0 else {}
         entries = []
         for count, (path, data) in enumerate(sorted(arrays.items())):

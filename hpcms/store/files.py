@@ -85,6 +85,11 @@ def _temporary(path: Path, data: bytes) -> Path:
     return temporary
 
 
+def leftovers(folder: Path) -> list[Path]:
+    """Temporary files that a crash left in ``folder``."""
+    return [path for path in folder.iterdir() if path.name.startswith(TEMPORARY)]
+
+
 def write_new(path: Path, data: bytes, point: str = "", step: int = 0) -> None:
     """Write a file that nobody may have written before. The same bytes again are accepted: a task may run twice.
 

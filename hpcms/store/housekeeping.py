@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcms.errors import StorageFailure
-from hpcms.store.files import TEMPORARY, crash, read_file, replace
+from hpcms.store.files import TEMPORARY, crash, leftovers, read_file, replace
 from hpcms.store.layout import Spec, groups
 from hpcms.store.manifest import Table
 
@@ -67,8 +67,8 @@ def clean(root: Path, specs: Mapping[str, Spec], last: int, fine_from: int) -> l
                 orphan = not any(p == path or p.startswith(f"{path}/") or path == "." for p in specs)
             if orphan:
                 removed.append(Path(folder) / file)
-    removed += [p for p in (root / "manifests").iterdir() if p.name.startswith(TEMPORARY) or _number(p.name) > last]
-    removed += [p for p in root.iterdir() if p.name.startswith(TEMPORARY)]
+    removed += [p for p in (root / "manifests").iterdir() if _number(p.name) > last]
+    removed += leftovers(root / "manifests") + leftovers(root)
     for file_path in removed:
         file_path.unlink(missing_ok=True)
     return sorted(str(p.relative_to(root)) for p in removed)

@@ -76,7 +76,7 @@ class Plan:
 
     @classmethod
     def of(cls, layout: Layout) -> Plan:
-        grids = {m: (len(points), int(layout.batch[m])) for m, points in layout.sites.items()}
+        grids = {named(m): (len(points), int(layout.batch[m])) for m, points in layout.sites.items()}
         if any(regions < 1 or batch < 1 for regions, batch in grids.values()):
             raise ValueError("a fine model needs at least one region, and a batch at least one")
         return cls(len(layout.nodes), grids, tuple(layout.static), dict(layout.units), dict(layout.dims), layout.keep)

@@ -81,6 +81,11 @@ def name(step: int, kind: str = "json") -> str:
     return f"manifests/{step:08d}.{kind}"
 
 
+def begun(root: Path) -> bool:
+    """Whether a step was ever committed. A manifest of step 0 alone is a first commit that was cut off."""
+    return (root / HEAD).exists() or (root / name(1)).exists()
+
+
 def load_head(root: Path) -> tuple[Head, str, int]:
     """The head pointer, the seal of its manifest, and the oldest step with fine arrays."""
     body, _ = unseal(root, HEAD, limit=2**16)

@@ -29,7 +29,7 @@ def open_run(path: Path | str, generation: int | None = None) -> OpenedRun:
     root = Path(path).absolute()
     if not root.is_dir():
         raise StorageFailure(f"{root}: no such run")
-    if not (root / manifest.HEAD).exists() and not (root / manifest.name(0)).exists():
+    if not manifest.begun(root):
         raise StorageFailure(f"{root}: holds no committed step", "a run is the folder that `hpcms run --out` has made")
     try:
         return OpenedRun(root, generation)
