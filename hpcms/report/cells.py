@@ -94,7 +94,8 @@ def worst_windows(data: Data) -> list[Picture]:
 
 
 def _window(data: Data, rank: int, cell: Cell, top: float) -> Picture:
-    fig, axes = figure(3.5, 4.1)
+    nx, ny = cell.phase.shape[:2]
+    fig, axes = figure(3.5, float(np.clip(1.35 + 2.75 * ny / nx, 2.0, 7.0)))
     place = _place(data, cell)
     depth = draw_slice(fig, axes, cell, top)
     axes.set_title(f"{rank}   region {cell.region}", color=RED)
@@ -125,11 +126,11 @@ def draw_slice(fig: Any, axes: Any, cell: Cell, top: float) -> int:
         unit = measures.scale(top, "")
         shown = np.ma.masked_where(cell.void[:, :, depth].T, unit(creep[:, :, depth].T))
         image = axes.imshow(shown, cmap="viridis", norm=Normalize(0, unit(top)), **how)
-        colour_bar(fig, image, axes, measures.label("equivalent creep strain", unit.symbol), below=True)
+        colour_bar(fig, image, axes, measures.label("equivalent creep strain", unit.symbol), below=ny / nx)
     else:
         labels = [int(label) for label in np.unique(cell.phase)]
         handles = [Patch(fc=colours[label], ec=GREY, lw=0.5, label=cell.name(label)) for label in labels]
-        axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
+        axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.18 * nx / ny), ncols=3)
     axes.add_patch(Rectangle((0, 0), nx, ny, fill=False, ec=GREY, lw=0.8))
     axes.set(xlabel="x (voxels)", ylabel="y (voxels)", aspect="equal")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

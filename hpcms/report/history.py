@@ -78,36 +78,40 @@ def _series(name: str, found: Series) -> Picture:
 
 
 def paths(data: Data) -> list[Picture]:
-    """Stress over strain of material points, one panel a fine model, the component that moves most."""
+    """Stress over strain of material points, each in the component that it is strained in most."""
     made = []
     for fine in data.fines:
         stress, strain = data.history(f"sites/{fine}/stress"), data.history(f"sites/{fine}/strain")
         if stress is None or strain is None or stress.values.shape != strain.values.shape or strain.values.ndim != 3:
             continue
-        made.append(_path(fine, stress.values, strain.values))
+        main = np.argmax(np.abs(strain.values).max(axis=0), axis=1)
+        for component in np.unique(main):
+            points = np.flatnonzero(main == component)
+            shear = np.sqrt(2.0) if component >= 3 else 1.0  # Mandel to tensor component
+            eps, sigma = strain.values[:, :, component] / shear, stress.values[:, :, component] / shear
+            made.append(_path(fine, _TENSOR[component], points, eps, sigma))
     return made
 
 
-def _path(fine: str, stress: Array, strain: Array) -> Picture:
-    component = int(np.argmax(np.abs(strain).max(axis=(0, 1))))
-    shear = np.sqrt(2.0) if component >= 3 else 1.0  # Mandel to tensor component
-    eps, sigma = strain[:, :, component] / shear, stress[:, :, component] / shear
-    unit, part = measures.scale(sigma, "Pa"), measures.scale(eps, "")
-    shown = np.unique(np.linspace(0, eps.shape[1] - 1, min(PATHS, eps.shape[1])).round().astype(int))
+def _path(fine: str, component: str, points: Array, eps: Array, sigma: Array) -> Picture:
+    """``eps``, ``sigma``: (steps, all points)."""
+    unit, part = measures.scale(sigma[:, points], "Pa"), measures.scale(eps[:, points], "")
+    shown = points[np.unique(np.linspace(0, len(points) - 1, min(PATHS, len(points))).round().astype(int))]
     fig, axes = figure(5.2, 3.6)
     for rank, point in enumerate(shown):
         x, y = np.concatenate([[0.0], eps[:, point]]), np.concatenate([[0.0], sigma[:, point]])
         axes.plot(part(x), unit(y), "o-", ms=3, color=CYCLE[rank % len(CYCLE)], alpha=0.9, label=f"point {point}")
     axes.axhline(0, color=GREY, lw=0.8)
-    axes.set(
-        xlabel=measures.label(f"strain {_TENSOR[component]}", part.symbol),
-        ylabel=measures.label(f"stress {_TENSOR[component]}", unit.symbol),
+    xlabel, ylabel = (
+        measures.label(f"strain {component}", part.symbol),
+        measures.label(f"stress {component}", unit.symbol),
     )
+    axes.set(xlabel=xlabel, ylabel=ylabel)
     if len(shown) > 1:
         axes.legend(ncols=2)
-    count = f"{len(shown)} of {eps.shape[1]} material points"
-    caption = f"Stress over strain of {count} of {fine}, component {_TENSOR[component]}."
-    return picture(fig, f"path_{fine}", caption)
+    which = f"point {shown[0]}" if len(shown) == 1 else f"{len(shown)} points"
+    caption = f"Stress over strain of {which} of {fine}, component {component}."
+    return picture(fig, f"path_{fine}_{component}", caption)
 
 
 def spread(data: Data) -> list[Picture]:

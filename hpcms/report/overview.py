@@ -30,7 +30,7 @@ def overview(data: Data) -> Picture | None:
         fields.draw_nodal(field, mesh, values - measures.KELVIN, "cividis"),
         field,
         "temperature (°C)",
-        below=True,
+        below=1.0,
     )
     fields.draw_footing(field, data, mesh)
     sites = mesh.follow(data.geometry.sites[ranked.fine])

@@ -87,9 +87,11 @@ def picture(fig: Figure, name: str, caption: str, wide: bool = False) -> Picture
     return Picture(name, caption, buffer.getvalue(), wide)
 
 
-def colour_bar(fig: Figure, mappable: Any, axes: Axes, text: str, below: bool = False) -> Any:
-    """A slim colour bar with its label, as long as the side of the axes that it stands at."""
-    box = (0.0, -0.26, 1.0, 0.045) if below else (1.03, 0.0, 0.035, 1.0)
+def colour_bar(fig: Figure, mappable: Any, axes: Axes, text: str, below: float = 0.0) -> Any:
+    """A slim colour bar with its label, as long as the side of the axes that it stands at: the right one, or the lower
+    one of axes whose height is ``below`` times their width.
+    """
+    box = (0.0, -0.26 / below, 1.0, 0.045 / below) if below else (1.03, 0.0, 0.035, 1.0)
     cax = axes.inset_axes(box)
     bar = fig.colorbar(mappable, cax=cax, label=text, orientation="horizontal" if below else "vertical")
     bar.outline.set_visible(False)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hpcms.contracts import TaskRecord
-from hpcms.report import cells, page, style, work
+from hpcms.report import cells, history, page, style, work
 from hpcms.report.data import Data
 from hpcms.report.style import looks
 from hpcms.report.write import write
@@ -225,3 +225,15 @@ def test_many_workers_are_counted_instead_of_drawn(tmp_path: Path) -> None:
         made = work.timeline(data)
     assert made is not None
     assert "Tasks at work over time" in made.caption
+
+
+def test_each_point_is_drawn_in_the_component_that_it_moves_in(tmp_path: Path) -> None:
+    data = synthetic.points_run(tmp_path, count=2, steps=3)
+    held = {key: values.copy() for key, values in data.reader.arrays.items()}
+    for (path, _), values in held.items():
+        if path.endswith("strain"):
+            values[1] = np.roll(values[1], 5)  # the second point is sheared
+    with looks():
+        made = history.paths(replace(data, reader=synthetic.Held(held)))
+    assert [found.name for found in made] == ["path_metal_11", "path_metal_12"]
+    assert "point 1 of metal" in made[1].caption
