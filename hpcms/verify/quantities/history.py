@@ -1,0 +1,112 @@
+"""What the fine scale remembers: energy over a closed cycle, and the same bits after kills and changes of workers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hpcms.contracts import Array
+from hpcms.engine import resume
+from hpcms.errors import NumericalFailure
+from hpcms.store.run import OpenedRun, open_run
+from hpcms.verify.context import Context
+from hpcms.verify.quantities import further_runs
+
+PATIENCE = 600.0  # s for a run in its own process
+
+
+def over_steps(run: OpenedRun, fine: str, name: str) -> Array:
+    """(steps + 1, S, ...) an answer or drive at all sites; zero before the first step."""
+    values = np.array([run.read(f"sites/{fine}/{name}", n) for n in range(1, run.head.step + 1)])
+    return np.concatenate([np.zeros_like(values[:1]), values])
+
+
+def work_increments(run: OpenedRun, fine: str) -> Array:
+    """(steps, S) J/m3: the stress at the end of a step on the strain increment of the step."""
+    strain, stress = over_steps(run, fine, "strain"), over_steps(run, fine, "stress")
+    work: Array = np.einsum("nsi,nsi->ns", stress[1:], np.diff(strain, axis=0))
+    return work
+
+
+def energy_balance(context: Context, fine: str = "creep") -> float:
+    """Largest |work - change of stored energy - dissipation| of a site over the run, over its largest work of a step."""
+    run = context.run
+    work = work_increments(run, fine)
+    stored, lost = np.diff(over_steps(run, fine, "energy"), axis=0), over_steps(run, fine, "dissipation")[1:]
+    return float((np.abs(work - stored - lost).max(axis=0) / np.abs(work).max(axis=0)).max())
+
+
+def cycle_work_over_dissipation(context: Context, start: float, end: float, fine: str = "creep") -> list[float]:
+    """Work of the macro stress over a closed strain cycle between two times (s) over the micro dissipation, by site."""
+    run = context.run
+    t = np.array([meta["t"] for meta in run.steps()])[1:]
+    inside = (t > start + 1e-9) & (t <= end + 1e-9)
+    work, lost = work_increments(run, fine)[inside].sum(axis=0), over_steps(run, fine, "dissipation")[1:][inside]
+    found: list[float] = (work / lost.sum(axis=0)).tolist()
+    return found
+
+
+def dissipated_share(context: Context, fine: str = "creep") -> float:
+    """Dissipation of the whole run over the largest energy stored: near zero if nothing were to creep."""
+    stored, lost = over_steps(context.run, fine, "energy"), over_steps(context.run, fine, "dissipation")
+    return float(lost.sum(axis=0).min() / stored.max())
+
+
+def killed_run(context: Context, name: str, crash: str) -> Path:
+    """The job started in a process of its own that dies at a crash point of the store, ``point@step``."""
+    out = context.folder("killed") / name
+    code = "import sys; from hpcms.engine import run; run(sys.argv[1], size=sys.argv[2] or None, out=sys.argv[3])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(context.job.path), context.job.size or "", str(out)],
+        env={**os.environ, "HPCMS_CRASH_AT": crash}, timeout=PATIENCE, capture_output=True, check=False,
+    )  # fmt: skip
+    if done.returncode == 0:
+        raise NumericalFailure(f"the run was to die at {crash}, but it went through")
+    if done.returncode != -9:
+        raise NumericalFailure(f"the run died of something else: {done.stderr.decode()[-300:]}")
+    return out
+
+
+@further_runs
+def differing_after_kill(context: Context, crashes: Sequence[str], on: str = "inline") -> float:
+    """Runs whose final hash differs from the undisturbed one after a kill and a resumption, with workers ``on``."""
+    wanted = context.run.head.state_hash
+    differing = 0
+    for crash in crashes:
+        out = killed_run(context, f"{crash} {on}".replace(":", ""), crash)
+        differing += resume(out, on=on).state_hash != wanted
+    return float(differing)
+
+
+@further_runs
+def incomplete_views(context: Context, crashes: Sequence[str]) -> float:
+    """Killed runs in which a reader sees anything else than whole steps: a wrong last one, or damage in a step."""
+    bad = 0
+    for crash in crashes:
+        step = int(crash.partition("@")[2])
+        opened = open_run(killed_run(context, f"view {crash}", crash))
+        whole = not opened.verify() and {m["step"] for m in opened.steps()} == set(range(opened.head.step + 1))
+        bad += not (whole and opened.head.step in (step - 1, step))
+    return float(bad)
+
+
+@further_runs
+def differing_on_other_workers(context: Context, on: Sequence[str]) -> float:
+    """Runs whose final hash differs from the one of the job's own executor, by executor."""
+    hashes = [context.variant(f"on {where}", {}, on=where).head.state_hash for where in on]
+    return float(sum(h != context.run.head.state_hash for h in hashes))
+
+
+QUANTITIES = {
+    "energy_balance": energy_balance,
+    "cycle_work_over_dissipation": cycle_work_over_dissipation,
+    "dissipated_share": dissipated_share,
+    "differing_after_kill": differing_after_kill,
+    "incomplete_views": incomplete_views,
+    "differing_on_other_workers": differing_on_other_workers,
+}
