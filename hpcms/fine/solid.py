@@ -5,7 +5,7 @@ One step is backward Euler from the committed history; dt = 0, or a phase withou
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -13,7 +13,9 @@ import numpy as np
 from hpcms.contracts import Array, Arrays, Outcome, Regions, Unit
 from hpcms.errors import BadInput
 from hpcms.kernels import norton
-from hpcms.kernels.creep_cell import CreepCell, Material, Step
+from hpcms.kernels.cell_mirror import CLASSES, MirrorCell, classes_of, is_mirrored
+from hpcms.kernels.cell_periodic import PeriodicCell
+from hpcms.kernels.creep_cell import Cell, CreepSolver, Material, Start, Step
 
 PLANES = {"": (0, 1, 2, 3, 4, 5), "xy": (0, 1, 5)}
 
@@ -49,14 +51,14 @@ class SolidPhase:
         bulk = self.youngs_modulus / (3.0 * (1.0 - 2.0 * self.poisson_ratio))
         shear2 = self.youngs_modulus / (1.0 + self.poisson_ratio)
         if self.creep is None or dt == 0.0:
-            return Material(bulk, shear2)
+            return Material(bulk, shear2, creeps=self.creep is not None)
         law = self.creep
         A, slope = norton.arrhenius(
             law.A * norton.uniaxial_factor(law.convention, law.n), law.reference_temperature,
             law.activation_energy_below, law.activation_energy_above, np.array(temperature),
         )  # fmt: skip
         softening = float(slope / A) if A > 0 else 0.0
-        return Material(bulk, shear2, 1.5 * shear2 * dt * float(A), law.n, softening)
+        return Material(bulk, shear2, 1.5 * shear2 * dt * float(A), law.n, softening, True)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Solid:
 
     State, leading axis R: ``phase`` (nx, ny, nz) uint8 in the order of ``phases``; ``spacing`` (3) m; ``creep_strain``
     (nx, ny, nz, 8, 6) Mandel, at the Gauss points 4 x + 2 y + z; ``displacement`` (3, nx, ny, nz) m, the fluctuation, and
-    ``strain`` (6), both at the end of the step. Guesses: ``trial`` and ``trial_strain``, the same of the last trial, and
+    ``strain`` (6), both at the end of the step; ``shears`` (6), which shears the drives have held so far. Guesses: ``trial`` and ``trial_strain``, the same of the last trial, and
     ``response`` (directions, 3, nx, ny, nz) float32, the derivative of the fluctuation by the mean strain.
 
     ``dissipation`` is stress : creep increment plus the half elastic energy of the elastic increment that backward Euler
@@ -106,6 +108,7 @@ class Solid:
             "creep_strain": np.zeros((R, *shape, 8, 6)),
             "displacement": np.zeros((R, 3, *shape)),
             "strain": np.zeros((R, 6)),
+            "shears": np.zeros((R, 6), np.uint8),
             "trial": np.zeros((R, 3, *shape)),
             "trial_strain": np.zeros((R, 6)),
             "response": np.zeros((R, len(PLANES[self.plane]), 3, *shape), np.float32),
@@ -125,37 +128,51 @@ class Solid:
             count = np.bincount(state["phase"][r].ravel(), minlength=density.size)
             answers["density"][r] = count @ density / count.sum()
             outcomes.append(Outcome(step.ok, step.reason, step.newton, step.linear, step.residual))
-            if step.ok:
-                self._store({k: v[r] for k, v in new.items()}, cell, step, strain)
-                answers["stress"][r], answers["work"][r] = step.stress, step.work
-                answers["energy"][r], answers["dissipation"][r] = step.energy, step.dissipation
-                answers["tangent"][r], answers["tangent_temperature"][r] = step.tangent, step.heat
-                answers["creep_rate"][r] = step.creep / dt if dt > 0 else 0.0
+            if not step.ok:
+                continue
+            rate = -np.sum(state["creep_strain"][r], axis=(0, 1, 2, 3))
+            self._store({k: v[r] for k, v in new.items()}, cell, step, strain)
+            answers["stress"][r], answers["work"][r] = step.stress, step.work
+            answers["energy"][r], answers["dissipation"][r] = step.energy, step.dissipation
+            answers["tangent"][r], answers["tangent_temperature"][r] = step.tangent, step.heat
+            rate += np.sum(new["creep_strain"][r], axis=(0, 1, 2, 3))
+            answers["creep_rate"][r] = rate / (8 * count.sum() * dt) if dt > 0 else 0.0
         return answers, new, outcomes
 
-    def _region(self, state: Arrays, strain: Array, temperature: float, dt: float) -> tuple[Step, CreepCell]:
+    def _region(self, state: Arrays, strain: Array, temperature: float, dt: float) -> tuple[Step, Cell]:
         solid = np.array([phase.youngs_modulus > 0 for phase in self.phases.values()])
         hx, hy, hz = state["spacing"].tolist()
-        cell = CreepCell(state["phase"], solid, (hx, hy, hz))
-        materials = [phase.material(dt, temperature) for phase in self.phases.values()]
         directions = PLANES[self.plane]
-        response = np.array([cell.vector(field) for field in state["response"]])
-        start = cell.vector(state["trial"]) + (strain - state["trial_strain"])[list(directions)] @ response
-        args = (strain, state["strain"])
-        rest = (cell.vector(state["displacement"]), cell.blocks(state["creep_strain"]), materials, response, directions,
-                self.tolerance, self.tangent_tolerance, self.max_iterations)  # fmt: skip
-        step = cell.step(*args, start, *rest)
+        cell: Cell
+        if is_mirrored(state["phase"]):
+            seen = np.where(state["shears"] > 0, 1.0, 0.0) + np.abs(strain) + np.abs(state["trial_strain"])
+            cell = MirrorCell(state["phase"], solid, (hx, hy, hz), classes_of(seen))
+        else:
+            cell = PeriodicCell(state["phase"], solid, (hx, hy, hz))
+        materials = [phase.material(dt, temperature) for phase in self.phases.values()]
+        solver = CreepSolver(cell, (hx, hy, hz), materials, self.tolerance, self.tangent_tolerance, self.max_iterations)
+        shifts = [int(CLASSES[k]) for k in directions]
+        response = np.array([cell.read_field(f, s) for f, s in zip(state["response"], shifts, strict=True)])
+        u = cell.read_field(state["trial"], 0)
+        for k, x, shift in zip(directions, response, shifts, strict=True):
+            change = strain[k] - state["trial_strain"][k]
+            if change != 0.0:
+                u += change * cell.align(x, shift)
+        start = Start(strain, state["strain"], cell.read_field(state["displacement"], 0),
+                      cell.read_history(state["creep_strain"]), u, response, directions)  # fmt: skip
+        step = solver.step(start)
         if not step.ok:
-            step = cell.step(*args, np.zeros_like(start), *rest)
+            step = solver.step(replace(start, u=np.zeros_like(u)))
         return step, cell
 
-    def _store(self, state: Arrays, cell: CreepCell, step: Step, strain: Array) -> None:
+    def _store(self, state: Arrays, cell: Cell, step: Step, strain: Array) -> None:
         """Writes one region's new state into its views."""
-        state["creep_strain"][:] = cell.history(step.vp)
-        state["displacement"][:] = state["trial"][:] = cell.field(step.u)
+        cell.write_history(step.vp, state["creep_strain"])
+        state["displacement"][:] = state["trial"][:] = cell.write_field(step.u, 0)
         state["strain"][:] = state["trial_strain"][:] = strain
-        for place, column in zip(state["response"], step.response, strict=True):
-            place[:] = cell.field(column)
+        state["shears"][3:] |= (strain[3:] != 0.0).astype(np.uint8)
+        for k, place, column in zip(PLANES[self.plane], state["response"], step.response, strict=True):
+            place[:] = cell.write_field(column, int(CLASSES[k]))
 
     def cost(self, regions: Regions) -> Array:
         """Seconds: about 300 passes of 100 ns a solid voxel and 60 ns a voxel, and 20 us a pass."""

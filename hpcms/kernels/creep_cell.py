@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numba
 import numpy as np
 
 from hpcms.contracts import Array
 from hpcms.kernels import JIT
-from hpcms.kernels.elements import Elements, list_elements, load_bearing
-from hpcms.kernels.green_vector import GreenVector
+from hpcms.kernels.cell_mirror import CLASSES, MirrorCell
+from hpcms.kernels.cell_periodic import PeriodicCell
 from hpcms.kernels.hex8_creep import evaluate, settle, tangent
 from hpcms.kernels.hex8_points import LANES, geometry
 
 ENGINEERING = np.array([1.0, 1.0, 1.0, 2.0**0.5, 2.0**0.5, 2.0**0.5])  # Mandel strain -> 11 22 33 and twice the shears
 HILL = 1e-11  # allowed |<sigma:eps> - <sigma>:<eps>| / |<sigma:eps>|
+Cell = PeriodicCell | MirrorCell
 
 
 @dataclass(frozen=True)
 class Material:
-    """One solid phase over one step: K and 2 mu in Pa, 3 mu dt A, n, d log A / dT in 1/K."""
+    """One solid phase over one step: K and 2 mu in Pa, 3 mu dt A, n, d log A / dT in 1/K; whether it may creep."""
 
     bulk: float
     shear2: float
     creep: float = 0.0
     n: float = 1.0
     softening: float = 0.0
+    creeps: bool = False
+
+
+@dataclass(frozen=True)
+class Start:
+    """A step's drive and what it starts from. Strains (6,) Mandel; vectors of the cell.
+
+    ``u0``, ``strain0``, ``vp``: fluctuation, mean strain and creep strain at the start of the step. ``u``: first iterate;
+    ``response``: (directions, length) first iterates of the responses to unit strains in the Mandel ``directions``.
+    """
+
+    strain: Array
+    strain0: Array
+    u0: Array
+    vp: Array
+    u: Array
+    response: Array
+    directions: tuple[int, ...]
 
 
 @dataclass
@@ -34,7 +53,7 @@ class Step:
     """What a step ends with; means over the cell in Mandel components.
 
     ``residual``: norm of the nodal forces over that of the stresses' own; ``tangent``: (6, 6), columns that were not asked
-    for are zero; ``response``: (directions, nodes, 3) derivative of the fluctuation by the mean strain.
+    for are zero; ``heat``: (6,) d stress/dT; ``response``: derivative of the fluctuation by the mean strain.
     """
 
     ok: bool
@@ -43,27 +62,14 @@ class Step:
     linear: int
     residual: float
     u: Array
-    stress: Array
+    stress: Array = field(default_factory=lambda: np.zeros(6))
     work: float = 0.0
     energy: float = 0.0
     dissipation: float = 0.0
-    tangent: Array | None = None
-    heat: Array | None = None
-    creep: Array | None = None
-    vp: Array | None = None
-    response: Array | None = None
-
-
-@numba.njit(**JIT)
-def _to_grid(r: Array, nodes: Array, grid: Array) -> None:
-    for n in range(nodes.size):
-        grid[0, nodes[n]], grid[1, nodes[n]], grid[2, nodes[n]] = r[3 * n], r[3 * n + 1], r[3 * n + 2]
-
-
-@numba.njit(**JIT)
-def _from_grid(grid: Array, nodes: Array, r: Array) -> None:
-    for n in range(nodes.size):
-        r[3 * n], r[3 * n + 1], r[3 * n + 2] = grid[0, nodes[n]], grid[1, nodes[n]], grid[2, nodes[n]]
+    tangent: Array = field(default_factory=lambda: np.zeros((6, 6)))
+    heat: Array = field(default_factory=lambda: np.zeros(6))
+    vp: Array = field(default_factory=lambda: np.zeros(0))
+    response: Array = field(default_factory=lambda: np.zeros(0))
 
 
 @numba.njit(**JIT)
@@ -74,196 +80,190 @@ def dot(a: Array, b: Array) -> float:
     return total
 
 
+@numba.njit(**JIT)
+def _direct(z: Array, beta: float, p: Array) -> None:
+    for n in range(z.size):
+        p[n] = z[n] + beta * p[n]
+
+
+@numba.njit(**JIT)
+def _advance(alpha: float, p: Array, q: Array, x: Array, r: Array) -> float:
+    total = 0.0
+    for n in range(p.size):
+        x[n] += alpha * p[n]
+        r[n] -= alpha * q[n]
+        total += r[n] * r[n]
+    return total
+
+
 def norm(a: Array) -> float:
     return float(np.sqrt(dot(a, a)))
 
 
-class CreepCell:
-    """The elements of one image and the work space for its steps. ``solid``: (phases,) bool, which phases have stiffness."""
+class CreepSolver:
+    """Steps of one cell with given materials (index by phase, None for void)."""
 
-    def __init__(self, phase: Array, solid: Array, spacing: tuple[float, float, float]) -> None:
-        self.shape = phase.shape
-        self.elements: Elements = list_elements(phase, load_bearing(solid[phase]))
-        self.geo = geometry(spacing)
-        self.spacing = spacing
-        self.volume = float(np.prod(spacing)) * phase.size
-        self.size = 3 * (self.elements.nodes.size + 1)  # one spare node for the fillers
-        blocks = len(self.elements.phase)
-        self.t = np.zeros((blocks, 8 * 6 * LANES))
-        self.grid = np.zeros((3, phase.size))
-        self.filler = self.elements.voxels.reshape(-1) < 0
+    def __init__(self, cell: Cell, spacing: tuple[float, float, float], materials: list[Material | None],
+                 tolerance: float, loose: float, limit: int) -> None:  # fmt: skip
+        rows = [materials[p] or Material(0.0, 0.0) for p in cell.phase]
+        self.law = np.array([[m.creep, m.n, float(m.creeps)] for m in rows]).reshape(-1, 3)
+        moduli = np.array([[m.bulk, m.shear2] for m in rows]).reshape(-1, 2, 1)
+        self.moduli = np.where(cell.voxels[:, None] < 0, 0.0, moduli)
+        self.softening = np.array([m.softening for m in rows])
+        self.cell, self.geo = cell, geometry(spacing)
+        self.tolerance, self.loose, self.limit = tolerance, loose, limit
+        self.t = np.zeros((len(rows), 8 * 6 * LANES))
+        self.real = cell.voxels >= 0
+        # nodal force of unit stress in a voxel, and of unit stress everywhere
+        self.face = (8.0 * self.geo[9]) ** (1.0 / 6.0)
+        self.stiff = float(self.moduli.max(initial=0.0)) * np.sqrt(cell.volume)
 
-    def field(self, u: Array) -> Array:
-        """(3, nx, ny, nz) field of a nodal vector, zero at nodes without solid."""
-        self.grid[:] = 0.0
-        _to_grid(u, self.elements.nodes, self.grid)
-        return self.grid.reshape(3, *self.shape).copy()
+    def _evaluate(self, u: Array, strain: Array, f: Array, sums: Array) -> None:
+        cell = self.cell
+        forces = np.empty((3, cell.spread(u, 0).shape[1]))
+        evaluate(cell.spread(u, 0), cell.conn, cell.sheet, cell.strains(strain * ENGINEERING, 0), self.vp, self.moduli, self.law,
+                 self.geo, forces, self.t, sums)  # fmt: skip
+        f[:] = cell.collect(forces, 0)
 
-    def vector(self, field: Array) -> Array:
-        """Nodal vector of a (3, nx, ny, nz) field."""
-        u = np.zeros(self.size)
-        _from_grid(np.ascontiguousarray(field, float).reshape(3, -1), self.elements.nodes, u)
-        return u
+    def _multiply(self, v: Array, shifts: list[int], unit: Array | None = None) -> tuple[Array, Array]:
+        """Tangent times fluctuations (plus unit strains): nodal forces, and the mean stress of each."""
+        cell = self.cell
+        u = np.array([cell.spread(row, s) for row, s in zip(v, shifts, strict=True)])
+        sheets = int(cell.sheet.max(initial=0)) + 1
+        e, total, f = np.zeros((len(u), sheets, 6)), np.zeros((len(u), sheets, 6)), np.empty_like(u)
+        if unit is not None:
+            for row, strain in zip(e, unit, strict=True):
+                row[:] = cell.strains(strain * ENGINEERING, 0)[:sheets]
+        tangent(u, cell.conn, cell.sheet, e, self.t, self.moduli, self.law, self.geo, f, total)
+        means = [cell.mean(row, s) * ENGINEERING for row, s in zip(total, shifts, strict=True)]
+        return np.array([cell.collect(row, s) for row, s in zip(f, shifts, strict=True)]), np.array(means)
 
-    def blocks(self, history: Array) -> Array:
-        """(nx, ny, nz, 8, 6) Mandel creep strain -> (blocks, 8 * 5 * lanes)."""
-        index = self.elements.voxels.reshape(-1).clip(0)
-        h = history.reshape(-1, 8, 6)[index][:, :, [0, 1, 3, 4, 5]] / ENGINEERING[[0, 1, 3, 4, 5]]
-        h[self.filler] = 0.0
-        return np.ascontiguousarray(h.reshape(-1, LANES, 40).transpose(0, 2, 1).reshape(-1, 40 * LANES))
+    def _refer(self) -> None:
+        """Gives the preconditioner the mean moduli of the current tangents."""
+        lanes = self.t.reshape(-1, 8, 6, LANES)[:, :, 0]
+        count = max(int(self.real.sum()), 1)
+        mu = 0.5 * float(lanes.sum()) / (8 * count * self.geo[9])
+        bulk, mean = float(self.moduli[:, 0].sum()) / count, float((self.moduli[:, 0] * self.law[:, 2:]).sum()) / count
+        self.cell.set_moduli(bulk - mean - 2.0 * mu / 3.0, mu, mean)
 
-    def history(self, vp: Array) -> Array:
-        """Inverse of ``blocks``."""
-        h = vp.reshape(-1, 40, LANES).transpose(0, 2, 1).reshape(-1, 8, 5)
-        out = np.zeros((int(np.prod(self.shape)), 8, 6))
-        index = self.elements.voxels.reshape(-1)[~self.filler]
-        h = h[~self.filler]
-        out[index] = np.stack([h[..., 0], h[..., 1], -h[..., 0] - h[..., 1], *np.moveaxis(h[..., 2:], -1, 0)], -1)
-        out *= ENGINEERING
-        return out.reshape(*self.shape, 8, 6)
+    def _conjugate(self, r: Array, x: Array, shifts: list[int], goals: Array, energy: bool = False) -> int:
+        """Conjugate gradients for all rows in lockstep, x and r = b - K x updated; sum of the iterations.
 
-    def law(self, materials: list[Material | None]) -> tuple[Array, Array]:
-        """(blocks, 4) law and (blocks,) softening for the phases' materials."""
-        rows = [materials[p] or Material(0.0, 0.0) for p in self.elements.phase]
-        law = np.array([[m.bulk, m.shear2, m.creep, m.n] for m in rows]).reshape(-1, 4)
-        return law, np.array([m.softening for m in rows])
-
-    def precondition(self, green: GreenVector, r: Array, z: Array) -> None:
-        """z = G r for one nodal vector."""
-        self.grid[:] = 0.0
-        _to_grid(r, self.elements.nodes, self.grid)
-        field = self.grid.reshape(3, *self.shape)
-        green(field, field)
-        _from_grid(self.grid, self.elements.nodes, z)
-
-    def reference(self, law: Array) -> GreenVector:
-        """Preconditioner with the mean moduli of the current tangents."""
-        lanes = self.t.reshape(-1, 8, 6, LANES)[:, :, 0].transpose(0, 2, 1).reshape(-1, 8)
-        shear2 = float(lanes[~self.filler].mean()) / self.geo[9]
-        bulk = float(law[:, 0].mean())
-        return GreenVector(self.shape, self.spacing, bulk - shear2 / 3.0, 0.5 * shear2)
-
-    def conjugate(self, green: GreenVector, law: Array, r: Array, x: Array, goals: Array, maximum: int) -> int:
-        """Solves K x = r + K x for all rows of r at once (r: residuals of the start x, both updated); iterations."""
-        sides = len(r)
-        z, p, q = np.zeros_like(r), np.zeros_like(r), np.zeros_like(r)
-        zero, total, old = np.zeros((sides, 6)), np.zeros((sides, 6)), np.ones(sides)
-        for iteration in range(maximum):
-            active = [i for i in range(sides) if norm(r[i]) > goals[i]]
-            if not active:
-                return iteration
-            for i in active:
-                self.precondition(green, r[i], z[i])
+        A row stops when its residual, or with ``energy`` its preconditioned residual, is below its goal.
+        """
+        sides = range(len(r))
+        z, p, old, count = np.zeros_like(r), np.zeros_like(r), np.ones(len(r)), 0
+        active = [i for i in sides if energy or norm(r[i]) > goals[i]]
+        for iteration in range(3000):
+            for i in list(active):
+                self.cell.precondition(r[i], z[i], shifts[i])
                 rz = dot(r[i], z[i])
-                p[i] = z[i] + (rz / old[i] if iteration else 0.0) * p[i]
+                if energy and not rz > goals[i] ** 2:
+                    active.remove(i)
+                    continue
+                _direct(z[i], rz / old[i] if iteration else 0.0, p[i])
                 old[i] = rz
-            tangent(p, self.elements.conn, zero, self.t, law, self.geo, q, total)
-            q[:, -3:] = 0.0
-            for i in active:
-                pq = dot(p[i], q[i])
-                if not pq > 0.0:
-                    return iteration
-                x[i] += old[i] / pq * p[i]
-                r[i] -= old[i] / pq * q[i]
-        return maximum
+            if not active:
+                break
+            q, _ = self._multiply(p[active], [shifts[i] for i in active])
+            count += len(active)
+            for i, row in zip(list(active), q, strict=True):
+                pq = dot(p[i], row)
+                size = _advance(old[i] / pq if pq > 0.0 else 0.0, p[i], row, x[i], r[i]) ** 0.5
+                if not pq > 0.0 or (not energy and size <= goals[i]):
+                    active.remove(i)
+        return count
 
-    def step(self, strain: Array, strain0: Array, u: Array, u0: Array, vp: Array, materials: list[Material | None],
-             response: Array, directions: tuple[int, ...], tolerance: float, loose: float, limit: int = 40) -> Step:  # fmt: skip
-        """From the state (u0, strain0, vp) to the mean strain (6,) Mandel, iterating from u."""
-        law, softening = self.law(materials)
-        e, e0 = strain * ENGINEERING, strain0 * ENGINEERING
-        solved = self._newton(e, e0, u, vp, law, tolerance, limit)
+    def step(self, start: Start) -> Step:
+        """Solves the step from ``start``."""
+        self.vp = start.vp
+        solved = self._newton(start.strain, start.strain0, start.u)
         if not solved.ok:
             return solved
-        new, heat, sums = np.zeros_like(vp), np.zeros(self.size), np.zeros(15)
-        settle(solved.u, u0, self.elements.conn, e, e0, vp, law, softening, self.geo, self.t, new, heat, sums)
-        heat[-3:] = 0.0
-        sums /= self.volume
-        solved.vp, solved.energy, solved.dissipation, solved.work = new, float(sums[0]), float(sums[1]), float(sums[2])
-        solved.creep, warm = sums[3:9] * ENGINEERING, sums[9:15]
-        self._tangents(solved, law, response, directions, loose, heat, warm)
+        cell = self.cell
+        new, w, w0 = np.zeros_like(start.vp), cell.spread(solved.u, 0), cell.spread(start.u0, 0)
+        heat, sums = np.empty_like(w), np.zeros((len(cell.mirror), 9))
+        e, e0 = (cell.strains(s * ENGINEERING, 0) for s in (start.strain, start.strain0))
+        settle(w, w0, cell.conn, cell.sheet, e, e0, start.vp, self.moduli, self.law, self.softening, self.geo, self.t, new, heat,
+               sums)  # fmt: skip
+        solved.vp = new
+        solved.energy, solved.dissipation, solved.work = (sums[:, :3].sum(axis=0) / cell.volume).tolist()
+        self._tangents(solved, start, heat, sums[:, 3:])
         return solved
 
-    def _newton(self, e: Array, e0: Array, u: Array, vp: Array, law: Array, tolerance: float, limit: int) -> Step:
-        conn, geo = self.elements.conn, self.geo
-        f, sums, linear, last = np.zeros(self.size), np.zeros(8), 0, 0.0
-        u = u.copy()
-        evaluate(u, conn, e, vp, law, geo, f, self.t, sums)
-        f[-3:] = 0.0
-        face = geo[9] ** (1.0 / 6.0) * 8.0 ** (1.0 / 6.0)
-        modulus = float(law[:, 0].max(initial=0.0)) * np.sqrt(self.volume)
-        floor = modulus * max(1e-4 * float(np.abs(e - e0).max()), 1e-8 * float(np.abs(e).max()))
-        for newton in range(limit + 1):
-            scale, size = face * max(np.sqrt(sums[7]), floor), norm(f)
-            stress = sums[:6] / self.volume * ENGINEERING
+    def _newton(self, strain: Array, strain0: Array, u: Array) -> Step:
+        u, f, sums, linear, last = u.copy(), np.zeros(u.size), np.zeros((len(self.cell.mirror), 8)), 0, 0.0
+        self._evaluate(u, strain, f, sums)
+        floor = self.stiff * max(1e-4 * float(np.abs(strain - strain0).max()), 1e-8 * float(np.abs(strain).max()))
+        for newton in range(self.limit + 1):
+            scale, size = self.face * max(float(np.sqrt(sums[:, 7].sum())), floor), norm(f)
             if not np.isfinite(size):
-                return Step(False, "the stress is not finite: shorten the step", newton, linear, np.inf, u, stress)
-            if size <= tolerance * scale or scale == 0.0:
-                linear += self._balance_work(e, u, vp, law, f, sums, scale)
-                stress = sums[:6] / self.volume * ENGINEERING
+                return Step(False, "the stress is not finite: shorten the step", newton, linear, np.inf, u)
+            if size <= self.tolerance * scale or scale == 0.0:
+                linear += self._balance(u, strain, f, sums)
                 residual = norm(f) / scale if scale > 0 else 0.0
+                stress = self.cell.mean(sums[:, :6], 0) * ENGINEERING
                 return Step(True, "converged", newton, linear, residual, u, stress)
-            if newton == limit:
+            if newton == self.limit:
                 break
             eta = 0.1 if newton == 0 else min(0.1, 0.9 * (size / last) ** 2)
-            goal = max(eta * size, 0.3 * tolerance * scale)
-            last = size
-            d = np.zeros((1, self.size))
-            linear += self.conjugate(self.reference(law), law, -f[None], d, np.array([goal]), 3000)
-            self._search(e, u, d[0], vp, law, f, sums)
-        return Step(False, f"Newton's method did not converge in {limit} iterations: shorten the step", limit, linear,
-                    size / scale, u, stress)  # fmt: skip
+            goal, last = max(eta * size, 0.3 * self.tolerance * scale), size
+            d = np.zeros((1, u.size))
+            self._refer()
+            linear += self._conjugate(-f[None], d, [0], np.array([goal]))
+            self._search(u, d[0], strain, f, sums)
+        reason = f"Newton's method did not converge in {self.limit} iterations: shorten the step"
+        return Step(False, reason, self.limit, linear, size / scale, u)
 
-    def _search(self, e: Array, u: Array, d: Array, vp: Array, law: Array, f: Array, sums: Array) -> None:
-        """Moves u along d until the potential's slope has changed enough; the potential is convex."""
-        slope, a, low, at_low = dot(f, d), 1.0, 0.0, 0.0
-        at_low = slope
-        start = u.copy()
+    def _search(self, u: Array, d: Array, strain: Array, f: Array, sums: Array) -> None:
+        """Moves u along d until the slope of the (convex) potential no longer points far back."""
+        start, slope = u.copy(), dot(f, d)
+        a, low, at_low = 1.0, 0.0, slope
         for _ in range(12):
             u[:] = start + a * d
-            evaluate(u, self.elements.conn, e, vp, law, self.geo, f, self.t, sums)
-            f[-3:] = 0.0
+            self._evaluate(u, strain, f, sums)
             now = dot(f, d)
             if now <= 0.5 * abs(slope):
                 return
-            a, low = max(low + (a - low) * at_low / (at_low - now), 0.1 * a), low
+            a = max(low + (a - low) * at_low / (at_low - now), 0.1 * a)
 
-    def _balance_work(self, e: Array, u: Array, vp: Array, law: Array, f: Array, sums: Array, scale: float) -> int:
-        """A last step along the fluctuation itself until the residual does no work on it (Hill-Mandel)."""
-        q, total = np.zeros((1, self.size)), np.zeros((1, 6))
+    def _balance(self, u: Array, strain: Array, f: Array, sums: Array) -> int:
+        """Last steps along the fluctuation itself until the residual does no work on it (Hill-Mandel)."""
         for count in range(4):
-            gap, work = dot(u, f), abs(float(sums[:6] @ e))
-            if abs(gap) <= 0.3 * HILL * max(work, 1e-300) or scale == 0.0:
+            gap = dot(u, f) / self.cell.volume
+            work = gap + float(self.cell.mean(sums[:, :6], 0) * ENGINEERING @ strain)
+            if abs(gap) <= 0.3 * HILL * abs(work):
                 return count
-            tangent(u[None], self.elements.conn, np.zeros((1, 6)), self.t, law, self.geo, q, total)
-            stiff = dot(u, q[0])
+            stiff = dot(u, self._multiply(u[None], [0])[0][0])
             if not stiff > 0.0:
                 return count
-            u *= 1.0 - gap / stiff
-            evaluate(u, self.elements.conn, e, vp, law, self.geo, f, self.t, sums)
-            f[-3:] = 0.0
+            u *= 1.0 - gap * self.cell.volume / stiff
+            self._evaluate(u, strain, f, sums)
         return 4
 
-    def _tangents(self, solved: Step, law: Array, start: Array, directions: tuple[int, ...], loose: float, heat: Array,
-                  warm: Array) -> None:  # fmt: skip
+    def _tangents(self, solved: Step, start: Start, heat: Array, warm: Array) -> None:
         """Condensed tangent and its derivative by temperature from the responses to unit mean strains."""
-        sides = len(directions)
-        x, r, total = start.copy(), np.zeros((sides, self.size)), np.zeros((sides, 6))
-        unit = np.eye(6)[list(directions)] * ENGINEERING
-        tangent(np.zeros_like(x), self.elements.conn, unit, self.t, law, self.geo, r, total)
-        floor = 1e-13 * float(law[:, 0].max(initial=0.0)) * self.geo[9] ** (1.0 / 6.0) * (8.0 * self.volume) ** 0.5
-        goals = np.array([max(loose * norm(row), floor) for row in r])
-        tangent(x, self.elements.conn, unit, self.t, law, self.geo, r, total)
-        r[:, -3:] = 0.0
+        directions, x = list(start.directions), start.response.copy()
+        shifts = [int(CLASSES[i]) for i in directions] if isinstance(self.cell, MirrorCell) else [0] * len(directions)
+        unit = np.eye(6)[directions]
+        self._refer()
+        r, _ = self._multiply(np.zeros_like(x), shifts, unit)
+        goals = np.zeros(len(x))
+        floor = 1e-14 * self.stiff * self.face
+        for k, row in enumerate(r):
+            z = np.zeros_like(row)
+            self.cell.precondition(row, z, shifts[k])
+            goals[k] = max(self.loose * np.sqrt(dot(row, z)), floor * np.sqrt(dot(z, z)))
+        r, _ = self._multiply(x, shifts, unit)
         r *= -1.0
-        solved.linear += self.conjugate(self.reference(law), law, r, x, goals, 3000)
-        tangent(x, self.elements.conn, unit, self.t, law, self.geo, r, total)
-        r[:, -3:] = 0.0
-        A, T = np.zeros((6, 6)), warm * ENGINEERING
+        solved.linear += self._conjugate(r, x, shifts, goals, energy=True)
+        f, stress = self._multiply(x, shifts, unit)
         # <(e_k + B x_k) : C : (e_l + B x_l)>: the error of x enters squared
         for k, i in enumerate(directions):
-            A[:, i] = total[k] * ENGINEERING
+            solved.tangent[:, i] = stress[k]
             for m, j in enumerate(directions):
-                A[j, i] += dot(x[m], r[k])
-            T[i] += dot(x[k], heat) / self.volume
-        solved.tangent, solved.heat, solved.response = A / self.volume, T, x
+                if shifts[m] == shifts[k]:
+                    solved.tangent[j, i] += dot(x[m], f[k]) / self.cell.volume
+            solved.heat[i] = dot(x[k], self.cell.collect(heat.copy(), shifts[k])) / self.cell.volume
+        solved.heat[directions] += (self.cell.mean(warm, 0) * ENGINEERING)[directions]
+        solved.response = x

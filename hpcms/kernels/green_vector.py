@@ -3,13 +3,12 @@
 With uniform Lame moduli the stiffness of trilinear hexahedra (full integration) is a convolution, so the discrete
 Fourier transform turns it into one symmetric 3 x 3 matrix a frequency, the symbol of the finite elements
 (Leute et al., J. Comput. Phys. 453, 110931, 2022; Ladecky et al., Appl. Math. Comput. 446, 127835, 2023).
-An axis with angle theta and edge h contributes m = (2 + cos theta)/3 (mass), k = (2 - 2 cos theta)/h^2 (stiffness)
-and s = sin(theta)/h (mixed).
+An axis with angle theta and edge h contributes m = (2 + cos theta)/3 (mass), k = (2 - 2 cos theta)/h^2 (stiffness),
+s = sin(theta)/h (mixed) and a = (1 + cos theta)/2 (square of the mean). A part of the bulk modulus may act on the mean
+dilatation of each voxel instead (``hex8_creep``).
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import ducc0
 import numba
@@ -19,65 +18,78 @@ from hpcms.contracts import Array
 from hpcms.kernels import JIT
 
 
-def axis_symbol(n: int, h: float, half: bool = False) -> Array:
-    """(3, n) mass, stiffness and mixed symbol of one axis; ``half``: only the n//2 + 1 frequencies of a real FFT."""
-    theta = 2.0 * np.pi * np.arange(n // 2 + 1 if half else n) / n
+def axis_symbol(theta: Array, h: float) -> Array:
+    """(4, n) mass, stiffness, mixed and squared mean symbol of one axis at the angles ``theta``."""
     c, s = np.cos(theta), np.sin(theta)
-    if n % 2 == 0:
-        s[n // 2] = 0.0
-    return np.array([(2.0 + c) / 3.0, (2.0 - 2.0 * c) / h**2, s / h])
+    s[np.abs(s) < 1e-14] = 0.0
+    return np.array([(2.0 + c) / 3.0, (2.0 - 2.0 * c) / h**2, s / h, (1.0 + c) / 2.0])
 
 
 @numba.njit(**JIT)
-def divide_by_symbol(w: Array, X: Array, Y: Array, Z: Array, lam: Any, mu: Any, scale: Any) -> None:
-    """w[c, x, y, z, (re, im)] <- scale * symbol^-1 w in place; the zero frequency becomes zero."""
-    one = w.dtype.type(1.0)
+def inverse_symbol(X: Array, Y: Array, Z: Array, lam: float, mu: float, mean: float, scale: float, out: Array) -> None:
+    """out (6, nx, ny, nz) <- scale * inverse symbol, xx yy zz yz xz xy; the zero frequency becomes zero.
+
+    lam, mu: fully integrated moduli; mean: the modulus of the mean dilatation.
+    """
     l2, lm = lam + mu + mu, lam + mu
-    for i in range(w.shape[1]):
-        mx, kx, sx = X[0, i], X[1, i], X[2, i]
-        for j in range(w.shape[2]):
-            my, ky, sy = Y[0, j], Y[1, j], Y[2, j]
-            c1, c2, c3 = kx * my, mx * ky, mx * my
-            sxy, sxz, syz = lm * sx * sy, lm * sx * my, lm * mx * sy
-            w0, w1, w2 = w[0, i, j], w[1, i, j], w[2, i, j]
-            for k in range(w.shape[3]):
-                mz, kz, sz = Z[0, k], Z[1, k], Z[2, k]
+    for i in range(X.shape[1]):
+        for j in range(Y.shape[1]):
+            c1, c2, c3 = X[1, i] * Y[0, j], X[0, i] * Y[1, j], X[0, i] * Y[0, j]
+            b1, b2, b3 = mean * X[1, i] * Y[3, j], mean * X[3, i] * Y[1, j], mean * X[3, i] * Y[3, j]
+            sxy, sxz, syz = X[2, i] * Y[2, j], lm * X[2, i] * Y[0, j], lm * X[0, i] * Y[2, j]
+            txz, tyz = mean * X[2, i] * Y[3, j], mean * X[3, i] * Y[2, j]
+            for k in range(Z.shape[1]):
+                mz, kz, sz, az = Z[0, k], Z[1, k], Z[2, k], Z[3, k]
                 a, b, c = c1 * mz, c2 * mz, c3 * kz
-                xx, yy, zz = l2 * a + mu * (b + c), l2 * b + mu * (a + c), l2 * c + mu * (a + b)
-                xy, xz, yz = sxy * mz, sxz * sz, syz * sz
+                xx, yy = l2 * a + mu * (b + c) + b1 * az, l2 * b + mu * (a + c) + b2 * az
+                zz = l2 * c + mu * (a + b) + b3 * kz
+                xy, xz, yz = sxy * (lm * mz + mean * az), (sxz + txz) * sz, (syz + tyz) * sz
                 ixx, ixy, ixz = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy
                 iyy, iyz, izz = xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy
                 det = xx * ixx + xy * ixy + xz * ixz
-                d = scale * (one / det) if det > 0 else det - det
+                d = scale / det if det > 0 else 0.0
+                out[0, i, j, k], out[1, i, j, k], out[2, i, j, k] = d * ixx, d * iyy, d * izz
+                out[3, i, j, k], out[4, i, j, k], out[5, i, j, k] = d * iyz, d * ixz, d * ixy
+
+
+@numba.njit(**JIT)
+def multiply_symbol(w: Array, inverse: Array) -> None:
+    """w[c, x, y, z, (re, im)] <- inverse w in place."""
+    for i in range(w.shape[1]):
+        for j in range(w.shape[2]):
+            w0, w1, w2, g = w[0, i, j], w[1, i, j], w[2, i, j], inverse[:, i, j]
+            for k in range(w.shape[3]):
+                xx, yy, zz, yz, xz, xy = g[0, k], g[1, k], g[2, k], g[3, k], g[4, k], g[5, k]
                 for part in range(2):
                     p, q, r = w0[k, part], w1[k, part], w2[k, part]
-                    w0[k, part] = d * (ixx * p + ixy * q + ixz * r)
-                    w1[k, part] = d * (ixy * p + iyy * q + iyz * r)
-                    w2[k, part] = d * (ixz * p + iyz * q + izz * r)
+                    w0[k, part] = xx * p + xy * q + xz * r
+                    w1[k, part] = xy * p + yy * q + yz * r
+                    w2[k, part] = xz * p + yz * q + zz * r
 
 
 class GreenVector:
-    """K0^-1 for uniform moduli ``lam``, ``mu`` on a periodic grid; symmetric, positive semi-definite, mean free.
+    """K0^-1 for uniform moduli on a periodic grid; symmetric, positive semi-definite, mean free.
 
     ``r``: (3, nx, ny, nz) nodal forces -> displacements of the same shape. One thread, so the bits never change.
     """
 
-    def __init__(self, shape: tuple[int, int, int], spacing: tuple[float, float, float], lam: float, mu: float,
-                 dtype: type = np.float64) -> None:  # fmt: skip
-        self.shape, self.dtype = shape, np.dtype(dtype)
-        half = (*shape[:2], shape[2] // 2 + 1)
-        self.axes: list[Array] = [
-            axis_symbol(n, h, half=axis == 2).astype(dtype)
-            for axis, (n, h) in enumerate(zip(shape, spacing, strict=True))
-        ]
-        t = self.dtype.type
+    def __init__(self, shape: tuple[int, ...], spacing: tuple[float, float, float]) -> None:
+        self.size, self.volume, self.last = int(np.prod(shape)), float(np.prod(spacing)), shape[2]
+        counts = (*shape[:2], shape[2] // 2 + 1)
+        angles = [2.0 * np.pi / n * np.arange(m) for n, m in zip(shape, counts, strict=True)]
+        self.axes = [axis_symbol(t, h) for t, h in zip(angles, spacing, strict=True)]
+        self.inverse = np.empty((6, *counts))
+        self.work = np.empty((3, *counts), complex)
+
+    def set_moduli(self, lam: float, mu: float, mean: float = 0.0) -> GreenVector:
+        """Uniform Lame moduli (full integration) and the modulus of the mean dilatation, in Pa."""
         # nodal forces = volume * symbol * displacement; the transform is not normalised
-        self.moduli = (t(lam), t(mu), t(1.0 / (np.prod(spacing) * np.prod(shape))))
-        self.work = np.empty((3, *half), np.result_type(dtype, np.complex64))
+        inverse_symbol(*self.axes, lam, mu, mean, 1.0 / (self.volume * self.size), self.inverse)
+        return self
 
     def __call__(self, r: Array, out: Array) -> Array:
         ducc0.fft.r2c(r, axes=(1, 2, 3), out=self.work, nthreads=1)
-        parts = self.work.view(self.dtype).reshape(*self.work.shape, 2)
-        divide_by_symbol(parts, *self.axes, *self.moduli)
-        ducc0.fft.c2r(self.work, axes=(1, 2, 3), lastsize=self.shape[2], forward=False, out=out, nthreads=1)
+        multiply_symbol(self.work.view(float).reshape(*self.work.shape, 2), self.inverse)
+        ducc0.fft.c2r(self.work, axes=(1, 2, 3), lastsize=self.last, forward=False, out=out, nthreads=1,
+                      allow_overwriting_input=True)  # fmt: skip
         return out

@@ -7,8 +7,13 @@ K tr(eps) I + 2 mu x d and the consistent tangent K I.I + 2 mu x I_dev - m.m wit
 K tr^2 / 2 + q^2 / (6 mu) (x^2 + 2 n / (n + 1) x (1 - x)), whose derivative is the stress (Ortiz and Stainier, Comput.
 Methods Appl. Mech. Eng. 171, 419-444, 1999).
 
-Element lists and layouts: ``hex8_points``. ``law``: (blocks, 4): K, 2 mu, 3 mu dt A, n. Strains are 11, 22, 33 and twice
-23, 13, 12; creep strains ``vp``: (blocks, 8 points, 5, lanes), 11, 22, 23, 13, 12 (their trace is zero).
+Creeping ice is nearly incompressible, and trilinear hexahedra lock then: the pressure of a creeping voxel therefore
+follows the mean of tr(eps) over its eight points (mean dilatation; Nagtegaal, Parks, Rice 1974; Hughes 1980). A phase
+without a creep law keeps the full integration.
+
+Element lists and layouts: ``hex8_points``. ``moduli``: (blocks, 2, lanes): K, 2 mu (0 for
+fillers); ``law``: (blocks, 3): 3 mu dt A, n, 1 for mean dilatation or 0.
+Strains are 11, 22, 33 and twice 23, 13, 12; creep strains ``vp``: (blocks, 8 points * 5 * lanes), 11, 22, 23, 13, 12.
 """
 
 from __future__ import annotations
@@ -21,9 +26,10 @@ import numpy as np
 from hpcms.contracts import Array
 from hpcms.kernels import JIT
 from hpcms.kernels.hex8_points import LANES, POINT, forces, gather, scatter, strains
-from hpcms.kernels.norton import remaining
+from hpcms.kernels.norton import remaining, remaining_cubic
 
 HISTORY = 5 * LANES  # stride of the creep strain from one point to the next
+TINY = 1e-300  # keeps 0/0 out of the direction of a deviator that vanishes
 
 
 @numba.njit(**JIT)
@@ -42,38 +48,61 @@ def _square(d: Any) -> Any:
 
 
 @numba.njit(**JIT)
-def _respond(s: Any, h: Any, law: Any, t: Any, x: Any, weight: float, sums: Any) -> None:
-    """Strains s of a block -> stresses times ``weight``; tangents t; sums as in ``evaluate``."""
-    K, mu2, c, n = law[0], law[1], law[2], law[3]
-    share = 2.0 * n / (n + 1.0)
+def _dilatation(s: Any, mean: Any) -> None:
+    """mean[lane] <- trace of the strain, averaged over the points of the voxel."""
+    mean[:] = 0.0
     for q in range(8):
         for lane in range(LANES):
-            d = _deviator(s, q * POINT + lane, h, q * HISTORY + lane)
-            x[lane] = np.sqrt(1.5 * _square(d)) * mu2
-        if c > 0.0:
-            for lane in range(LANES):
-                x[lane] = remaining(c * x[lane] ** (n - 1.0), n)
-        else:
-            x[:] = 1.0
+            p = q * POINT + lane
+            mean[lane] += 0.125 * (s[p] + s[p + LANES] + s[p + 2 * LANES])
+
+
+@numba.njit(**JIT)
+def _leave(s: Any, h: Any, q: int, moduli: Any, law: Any, k: Any, k_bits: Any, x: Any, bits: Any) -> None:
+    """x[lane] <- the share of the trial deviator of point q that is left."""
+    c, n, mu2 = law[0], law[1], moduli[1]
+    for lane in range(LANES):
+        d = _deviator(s, q * POINT + lane, h, q * HISTORY + lane)
+        k[lane] = 1.5 * _square(d) * mu2[lane] * mu2[lane]
+    if not c > 0.0:
+        x[:] = 1.0
+    elif n == 3.0:
+        for lane in range(LANES):
+            k[lane] *= c
+        remaining_cubic(k, k_bits, x, bits)
+    else:
+        for lane in range(LANES):
+            x[lane] = remaining(c * k[lane] ** (0.5 * (n - 1.0)), n)
+
+
+@numba.njit(**JIT)
+def _respond(s: Any, h: Any, moduli: Any, law: Any, t: Any, k: Any, k_bits: Any, x: Any, bits: Any, mean: Any, weight: float,
+             sums: Any) -> None:  # fmt: skip
+    """Strains s of a block -> stresses times ``weight``; tangents t; sums as in ``evaluate``."""
+    n, average, share = law[1], law[2], 2.0 * law[1] / (law[1] + 1.0)
+    _dilatation(s, mean)
+    for q in range(8):
+        _leave(s, h, q, moduli, law, k, k_bits, x, bits)
         s0, s1, s2, s3, s4, s5, energy, norm = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         for lane in range(LANES):
-            p, r = q * POINT + lane, q * POINT + lane
+            p = q * POINT + lane
             d = _deviator(s, p, h, q * HISTORY + lane)
-            square, left = _square(d), x[lane]
+            square, left, K, mu2 = _square(d), x[lane], weight * moduli[0, lane], weight * moduli[1, lane]
+            # y = k x^(n-1); then dq'/dq - x = -(n - 1) y / ((1 + y)(1 + n y)) along the deviator
             y = (1.0 - left) / left
-            beta = np.sqrt(mu2 * (n - 1.0) * y / ((1.0 + y) * (1.0 + n * y)) / (square + TINY))
-            f, pressure = weight * mu2 * left, weight * K * d[0]
-            t[r] = f
-            b = np.sqrt(weight) * beta
-            t[r + LANES], t[r + 2 * LANES] = b * d[1], b * d[2]
-            t[r + 3 * LANES], t[r + 4 * LANES], t[r + 5 * LANES] = b * d[4], b * d[5], b * d[6]
-            s[p], s[p + LANES], s[p + 2 * LANES] = pressure + f * d[1], pressure + f * d[2], pressure + f * d[3]
-            s[p + 3 * LANES], s[p + 4 * LANES], s[p + 5 * LANES] = f * d[4], f * d[5], f * d[6]
-            s0, s1, s2 = s0 + s[p], s1 + s[p + LANES], s2 + s[p + 2 * LANES]
-            s3, s4, s5 = s3 + s[p + 3 * LANES], s4 + s[p + 4 * LANES], s5 + s[p + 5 * LANES]
-            energy += 0.5 * (pressure * d[0] + weight * mu2 * square * left * (left + share * (1.0 - left)))
-            norm += (3.0 * pressure * pressure + f * f * square) / weight
-        _add8(sums, s0, s1, s2, s3, s4, s5, energy, norm)
+            b = np.sqrt(mu2 * (n - 1.0) * y / ((1.0 + y) * (1.0 + n * y) * (square + TINY)))
+            f, dilatation = mu2 * left, d[0] + average * (mean[lane] - d[0])
+            pressure = K * dilatation
+            t[p], t[p + LANES], t[p + 2 * LANES] = f, b * d[1], b * d[2]
+            t[p + 3 * LANES], t[p + 4 * LANES], t[p + 5 * LANES] = b * d[4], b * d[5], b * d[6]
+            a0, a1, a2 = pressure + f * d[1], pressure + f * d[2], pressure + f * d[3]
+            a3, a4, a5 = f * d[4], f * d[5], f * d[6]
+            s[p], s[p + LANES], s[p + 2 * LANES] = a0, a1, a2
+            s[p + 3 * LANES], s[p + 4 * LANES], s[p + 5 * LANES] = a3, a4, a5
+            s0, s1, s2, s3, s4, s5 = s0 + a0, s1 + a1, s2 + a2, s3 + a3, s4 + a4, s5 + a5
+            energy += 0.5 * (pressure * dilatation + mu2 * square * left * (left + share * (1.0 - left)))
+            norm += 3.0 * pressure * pressure + f * f * square
+        _add8(sums, s0, s1, s2, s3, s4, s5, energy, norm / weight)
 
 
 @numba.njit(**JIT)
@@ -82,35 +111,35 @@ def _add8(sums: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: 
     sums[4], sums[5], sums[6], sums[7] = sums[4] + e, sums[5] + f, sums[6] + g, sums[7] + h
 
 
-TINY = 1e-300  # keeps 0/0 out of the direction of a deviator that vanishes
-
-
 @numba.njit(**JIT)
-def evaluate(u: Array, conn: Array, strain: Array, vp: Array, law: Array, geo: Array, f: Array, t: Array,
-             sums: Array) -> None:  # fmt: skip
-    """f <- internal forces at the displacement u under the mean strain; t <- tangents (times the point's volume).
+def evaluate(u: Array, conn: Array, sheet: Array, strain: Array, vp: Array, moduli: Array, law: Array, geo: Array, f: Array,
+             t: Array, sums: Array) -> None:  # fmt: skip
+    """f <- internal forces at the displacement u under the mean strain; t <- tangents times the point's volume.
 
-    u, f: flat (nodes, 3); strain: (6,); t: (blocks, 8, 6, lanes) flat by block; sums: (8,) the integrals over the list of
-    the stress, of the potential and of stress:stress.
+    u, f: flat (nodes, 3); sheet: (blocks,) row of ``strain`` (sheets, 6) that a block sees; t: (blocks, 8 points * 6 *
+    lanes); sums: (sheets, 8) integrals of the stress (11 22 33 23 13 12), of the potential and of stress:stress.
     """
-    v, s, x = np.empty(24 * LANES), np.empty(8 * POINT), np.empty(LANES)
+    v, s, mean = np.empty(24 * LANES), np.empty(8 * POINT), np.empty(LANES)
+    k, x = np.empty(LANES), np.empty(LANES)
+    k_bits, bits = k.view(np.int64), x.view(np.int64)
     g = (geo[0], geo[1], geo[2], geo[3], geo[4], geo[5], geo[6], geo[7], geo[8])
-    e = (strain[0], strain[1], strain[2], strain[3], strain[4], strain[5])
     f[:] = 0.0
     sums[:] = 0.0
     for b in range(conn.shape[0]):
+        e = strain[sheet[b]]
         gather(u, conn[b], v)
-        strains(v, g, e, s)
-        _respond(s, vp[b], law[b], t[b], x, geo[9], sums)
+        strains(v, g, (e[0], e[1], e[2], e[3], e[4], e[5]), s)
+        _respond(s, vp[b], moduli[b], law[b], t[b], k, k_bits, x, bits, mean, geo[9], sums[sheet[b]])
         forces(s, g, v)
         scatter(v, conn[b], f)
 
 
 @numba.njit(**JIT)
-def _linear(s: Any, t: Any, bulk: float, total: Any) -> None:
+def _linear(s: Any, t: Any, bulk: Any, weight: float, average: float, mean: Any, total: Any) -> None:
     """Strains -> stresses with the tangent t of a block, in place."""
-    s0, s1, s2, s3, s4, s5 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    _dilatation(s, mean)
     third = 1.0 / 3.0
+    s0, s1, s2, s3, s4, s5 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for q in range(8):
         for lane in range(LANES):
             p = q * POINT + lane
@@ -119,84 +148,102 @@ def _linear(s: Any, t: Any, bulk: float, total: Any) -> None:
             xx, yy, zz = s[p], s[p + LANES], s[p + 2 * LANES]
             yz, xz, xy = s[p + 3 * LANES], s[p + 4 * LANES], s[p + 5 * LANES]
             along = a * (xx - zz) + b * (yy - zz) + c * yz + d * xz + e * xy
-            pressure, half = (bulk - f * third) * (xx + yy + zz), 0.5 * f
-            s[p], s[p + LANES] = pressure + f * xx - a * along, pressure + f * yy - b * along
-            s[p + 2 * LANES] = pressure + f * zz + (a + b) * along
-            s[p + 3 * LANES], s[p + 4 * LANES] = half * yz - c * along, half * xz - d * along
-            s[p + 5 * LANES] = half * xy - e * along
-            s0, s1, s2 = s0 + s[p], s1 + s[p + LANES], s2 + s[p + 2 * LANES]
-            s3, s4, s5 = s3 + s[p + 3 * LANES], s4 + s[p + 4 * LANES], s5 + s[p + 5 * LANES]
+            tr = xx + yy + zz
+            pressure, half = weight * bulk[lane] * (tr + average * (mean[lane] - tr)) - f * third * tr, 0.5 * f
+            xx, yy, zz = pressure + f * xx - a * along, pressure + f * yy - b * along, pressure + f * zz + (a + b) * along
+            yz, xz, xy = half * yz - c * along, half * xz - d * along, half * xy - e * along
+            s[p], s[p + LANES], s[p + 2 * LANES] = xx, yy, zz
+            s[p + 3 * LANES], s[p + 4 * LANES], s[p + 5 * LANES] = yz, xz, xy
+            s0, s1, s2, s3, s4, s5 = s0 + xx, s1 + yy, s2 + zz, s3 + yz, s4 + xz, s5 + xy
     total[0], total[1], total[2] = total[0] + s0, total[1] + s1, total[2] + s2
     total[3], total[4], total[5] = total[3] + s3, total[4] + s4, total[5] + s5
 
 
 @numba.njit(**JIT)
-def tangent(u: Array, conn: Array, strain: Array, t: Array, law: Array, geo: Array, f: Array, total: Array) -> None:
+def tangent(u: Array, conn: Array, sheet: Array, strain: Array, t: Array, moduli: Array, law: Array, geo: Array,
+            f: Array, total: Array) -> None:  # fmt: skip
     """f <- B^T C_t (strain + B u) for several right-hand sides at once, so that the tangents are read only once.
 
-    u, f: (sides, flat nodes * 3); strain, total: (sides, 6); total <- integral of the stress.
+    u, f: (sides, flat nodes * 3); strain, total: (sides, sheets, 6); total <- integral of the stress.
     """
-    v, s = np.empty(24 * LANES), np.empty(8 * POINT)
+    v, s, mean = np.empty(24 * LANES), np.empty(8 * POINT), np.empty(LANES)
     g = (geo[0], geo[1], geo[2], geo[3], geo[4], geo[5], geo[6], geo[7], geo[8])
     f[:] = 0.0
     total[:] = 0.0
     for b in range(conn.shape[0]):
-        bulk = geo[9] * law[b, 0]
         for i in range(u.shape[0]):
+            e = strain[i, sheet[b]]
             gather(u[i], conn[b], v)
-            strains(v, g, (strain[i, 0], strain[i, 1], strain[i, 2], strain[i, 3], strain[i, 4], strain[i, 5]), s)
-            _linear(s, t[b], bulk, total[i])
+            strains(v, g, (e[0], e[1], e[2], e[3], e[4], e[5]), s)
+            _linear(s, t[b], moduli[b, 0], geo[9], law[b, 2], mean, total[i, sheet[b]])
             forces(s, g, v)
             scatter(v, conn[b], f[i])
 
 
 @numba.njit(**JIT)
-def _settle(s: Any, s0: Any, h: Any, t: Any, law: Any, softening: float, weight: float, new: Any, sums: Any) -> None:
+def _settle(s: Any, s0: Any, h: Any, t: Any, moduli: Any, law: Any, softening: float, weight: float, mean: Any,
+            mean0: Any, new: Any, sums: Any) -> None:  # fmt: skip
     """Strains s at the end and s0 at the start of the step -> history ``new``, sums, and in s: d stress/dT * weight."""
-    K, mu2, n = law[0], law[1], law[3]
+    n, average = law[1], law[2]
+    _dilatation(s, mean)
+    _dilatation(s0, mean0)
     for q in range(8):
+        energy, lost, work = 0.0, 0.0, 0.0
         for lane in range(LANES):
             p, o = q * POINT + lane, q * HISTORY + lane
             d, a = _deviator(s, p, h, o), _deviator(s0, p, h, o)
-            left, square = t[p] / (weight * mu2), _square(d)
-            gone = 1.0 - left
+            K, mu2, square = weight * moduli[0, lane], weight * moduli[1, lane], _square(d)
+            left = t[p] / (mu2 + TINY)
+            gone, tr, tr0 = 1.0 - left, d[0] + average * (mean[lane] - d[0]), a[0] + average * (mean0[lane] - a[0])
             new[o], new[o + LANES] = h[o] + gone * d[1], h[o + LANES] + gone * d[2]
-            for i in range(2, 5):
-                new[o + i * LANES] = h[o + i * LANES] + gone * d[i + 2]
-            b = (0.0, left * d[1] - a[1], left * d[2] - a[2], left * d[3] - a[3], left * d[4] - a[4], left * d[5] - a[5],
-                 left * d[6] - a[6])  # fmt: skip
-            sums[0] += weight * 0.5 * (K * d[0] * d[0] + mu2 * left * left * square)
-            viscous, algorithmic = mu2 * left * gone * square, 0.5 * (K * (d[0] - a[0]) ** 2 + mu2 * _square(b))
-            sums[1] += weight * (viscous + algorithmic)
-            deviatoric = d[1] * s[p] + d[2] * s[p + LANES] + d[3] * s[p + 2 * LANES]
-            deviatoric += d[4] * s[p + 3 * LANES] + d[5] * s[p + 4 * LANES] + d[6] * s[p + 5 * LANES]
-            sums[2] += weight * (K * d[0] * d[0] + mu2 * left * deviatoric)
-            factor = -weight * mu2 * softening * gone / (1.0 + n * gone / left)
+            new[o + 2 * LANES], new[o + 3 * LANES] = h[o + 2 * LANES] + gone * d[4], h[o + 3 * LANES] + gone * d[5]
+            new[o + 4 * LANES] = h[o + 4 * LANES] + gone * d[6]
+            elastic = K * (tr - tr0) * (tr - tr0)
+            elastic += mu2 * (left * left * square + _square(a) - 2.0 * left * _product(d, a))
+            energy += 0.5 * (K * tr * tr + mu2 * left * left * square)
+            lost += mu2 * left * gone * square + 0.5 * elastic
+            work += K * tr * d[0] + mu2 * left * (_strained(s, p, d))
+            factor = -mu2 * softening * gone / (1.0 + n * gone / left)
             for i in range(6):
-                sums[3 + i] += weight * gone * d[i + 1]
                 s[p + i * LANES] = factor * d[i + 1]
-                sums[9 + i] += factor * d[i + 1]
+        sums[0], sums[1], sums[2] = sums[0] + energy, sums[1] + lost, sums[2] + work
+        for lane in range(LANES):
+            for i in range(6):
+                sums[3 + i] += s[q * POINT + i * LANES + lane]
 
 
 @numba.njit(**JIT)
-def settle(u: Array, u0: Array, conn: Array, strain: Array, strain0: Array, vp: Array, law: Array, softening: Array, geo: Array,
-           t: Array, new: Array, heat: Array, sums: Array) -> None:  # fmt: skip
+def _product(a: Any, b: Any) -> Any:
+    return a[1] * b[1] + a[2] * b[2] + a[3] * b[3] + 2.0 * (a[4] * b[4] + a[5] * b[5] + a[6] * b[6])
+
+
+@numba.njit(**JIT)
+def _strained(s: Any, p: int, d: Any) -> Any:
+    """Deviator d times the strain s at p."""
+    normal = d[1] * s[p] + d[2] * s[p + LANES] + d[3] * s[p + 2 * LANES]
+    return normal + d[4] * s[p + 3 * LANES] + d[5] * s[p + 4 * LANES] + d[6] * s[p + 5 * LANES]
+
+
+@numba.njit(**JIT)
+def settle(u: Array, u0: Array, conn: Array, sheet: Array, strain: Array, strain0: Array, vp: Array, moduli: Array,
+           law: Array, softening: Array, geo: Array, t: Array, new: Array, heat: Array, sums: Array) -> None:  # fmt: skip
     """Ends the step: ``new`` <- creep strain; ``heat`` <- nodal forces of d stress/dT at fixed strain.
 
     u0, strain0: at the start of the step. softening: (blocks,) d log A / dT. t: tangents of ``evaluate`` at u.
-    sums: (15,) integrals of the stored energy; of the dissipation (stress : creep increment, plus half the elastic energy
-    of the elastic increment, which backward Euler dissipates); of stress : strain; of the creep increment
-    (11 22 33 23 13 12); of d stress/dT (the same order).
+    sums: (sheets, 9) integrals of the stored energy; of the dissipation (stress : creep increment, plus half the elastic
+    energy of the elastic increment, which backward Euler dissipates); of stress : strain; of d stress/dT (11 .. 12).
     """
     v, s, s0 = np.empty(24 * LANES), np.empty(8 * POINT), np.empty(8 * POINT)
+    mean, mean0 = np.empty(LANES), np.empty(LANES)
     g = (geo[0], geo[1], geo[2], geo[3], geo[4], geo[5], geo[6], geo[7], geo[8])
     heat[:] = 0.0
     sums[:] = 0.0
     for b in range(conn.shape[0]):
+        e, e0 = strain[sheet[b]], strain0[sheet[b]]
         gather(u0, conn[b], v)
-        strains(v, g, (strain0[0], strain0[1], strain0[2], strain0[3], strain0[4], strain0[5]), s0)
+        strains(v, g, (e0[0], e0[1], e0[2], e0[3], e0[4], e0[5]), s0)
         gather(u, conn[b], v)
-        strains(v, g, (strain[0], strain[1], strain[2], strain[3], strain[4], strain[5]), s)
-        _settle(s, s0, vp[b], t[b], law[b], softening[b], geo[9], new[b], sums)
+        strains(v, g, (e[0], e[1], e[2], e[3], e[4], e[5]), s)
+        _settle(s, s0, vp[b], t[b], moduli[b], law[b], softening[b], geo[9], mean, mean0, new[b], sums[sheet[b]])
         forces(s, g, v)
         scatter(v, conn[b], heat)

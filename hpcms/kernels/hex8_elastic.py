@@ -221,7 +221,7 @@ class ElasticCell:
         self.spacing, self.shape = np.array(spacing, float), self.lam.shape
         solid = mu > 0
         mean = (float(lam[solid].mean()), float(mu[solid].mean())) if solid.any() else (1.0, 1.0)
-        self.green = GreenVector(self.shape, spacing, *mean)
+        self.green = GreenVector(self.shape, spacing).set_moduli(*mean)
         self.fixed = np.zeros(self.shape, bool)
         self.uniform = np.empty((0, 3, *self.shape))
         if boundary == "displacement":

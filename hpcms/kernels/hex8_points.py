@@ -4,8 +4,9 @@ Elements come as a list, ``LANES`` at a time, so that the compiler turns one ele
 instructions. Strains are found by sum factorisation: nodal values -> coefficients of the products of (1, xi), (1, eta),
 (1, zeta) -> derivatives at the Gauss points; forces take the same way back.
 
-Layout: ``u``: (nodes, 3); ``conn``: (blocks, 8 corners, LANES) node of a corner, corner = 4 x + 2 y + z;
-point data: (blocks, 8 points, numbers, LANES), point = 4 x + 2 y + z. Filling elements point to one spare node.
+Layout: ``u``: (3, nodes + 1); ``conn``: (blocks, 8 corners, LANES) node of a corner, unsigned (a signed index would be
+checked for being negative), corner = 4 x + 2 y + z; point data: (blocks, 8 points * numbers * LANES), point = 4 x + 2 y + z.
+Blocks are filled up with elements at the spare last node.
 """
 
 from __future__ import annotations
@@ -31,24 +32,22 @@ def geometry(spacing: tuple[float, float, float]) -> Array:
 
 @numba.njit(**JIT)
 def gather(u: Array, conn: Array, v: Array) -> None:
-    """v[component, corner, lane] of one block, flat."""
-    for a in range(8):
-        for lane in range(LANES):
-            n = 3 * conn[a, lane]
-            v[a * LANES + lane] = u[n]
-            v[(8 + a) * LANES + lane] = u[n + 1]
-            v[(16 + a) * LANES + lane] = u[n + 2]
+    """v[component, corner, lane] of one block, flat, from the fields u (3, nodes)."""
+    for c in range(3):
+        w = u[c]
+        for a in range(8):
+            for lane in range(LANES):
+                v[(8 * c + a) * LANES + lane] = w[conn[a, lane]]
 
 
 @numba.njit(**JIT)
 def scatter(v: Array, conn: Array, f: Array) -> None:
-    """Adds the corner forces of one block."""
-    for a in range(8):
-        for lane in range(LANES):
-            n = 3 * conn[a, lane]
-            f[n] += v[a * LANES + lane]
-            f[n + 1] += v[(8 + a) * LANES + lane]
-            f[n + 2] += v[(16 + a) * LANES + lane]
+    """Adds the corner forces of one block to the fields f (3, nodes)."""
+    for c in range(3):
+        w = f[c]
+        for a in range(8):
+            for lane in range(LANES):
+                w[conn[a, lane]] += v[(8 * c + a) * LANES + lane]
 
 
 @numba.njit(**JIT)
@@ -132,28 +131,28 @@ def _pair(s: Any, i: int, lane: int, a: int, b: int) -> Any:
 
 
 @numba.njit(**JIT)
-def _force(s: Any, g: Any, v: Any, lane: int, c: int, i: int, j: int, k: int) -> None:
-    """Component c; i, j, k: places of its stresses on the faces x, y, z."""
-    a, p, q, r = _unfour(
-        _pair(s, i, lane, 0, 4), _pair(s, i, lane, 1, 5), _pair(s, i, lane, 2, 6), _pair(s, i, lane, 3, 7)
-    )
-    b, t, u, w = _unfour(
-        _pair(s, j, lane, 0, 2), _pair(s, j, lane, 1, 3), _pair(s, j, lane, 4, 6), _pair(s, j, lane, 5, 7)
-    )
-    d, m, n, o = _unfour(
-        _pair(s, k, lane, 0, 1), _pair(s, k, lane, 2, 3), _pair(s, k, lane, 4, 5), _pair(s, k, lane, 6, 7)
-    )
-    _unmodes(
-        v, c, lane,
-        (g[0] * a, g[3] * b, g[6] * d, g[1] * p + g[4] * t, g[1] * q + g[7] * m, g[4] * u + g[7] * n,
-         g[2] * r + g[5] * w + g[8] * o),
-    )  # fmt: skip
+def forces(s: Array, g: Any, v: Array) -> None:
+    """Transpose of ``strains``: stresses s (11, 22, 33, 23, 13, 12) times a point's volume -> corner forces v."""
+    _force(s, g, v, 0, 0, 5, 4)
+    _force(s, g, v, 1, 5, 1, 3)
+    _force(s, g, v, 2, 4, 3, 2)
 
 
 @numba.njit(**JIT)
-def forces(s: Array, g: Any, v: Array) -> None:
-    """Transpose of ``strains``: stresses s (11, 22, 33, 23, 13, 12) times a point's volume -> corner forces v."""
+def _force(s: Any, g: Any, v: Any, c: int, i: int, j: int, k: int) -> None:
+    """Component c; i, j, k: places of its stresses on the faces x, y, z."""
     for lane in range(LANES):
-        _force(s, g, v, lane, 0, 0, 5, 4)
-        _force(s, g, v, lane, 1, 5, 1, 3)
-        _force(s, g, v, lane, 2, 4, 3, 2)
+        a, p, q, r = _unfour(
+            _pair(s, i, lane, 0, 4), _pair(s, i, lane, 1, 5), _pair(s, i, lane, 2, 6), _pair(s, i, lane, 3, 7)
+        )
+        b, t, u, w = _unfour(
+            _pair(s, j, lane, 0, 2), _pair(s, j, lane, 1, 3), _pair(s, j, lane, 4, 6), _pair(s, j, lane, 5, 7)
+        )
+        d, m, n, o = _unfour(
+            _pair(s, k, lane, 0, 1), _pair(s, k, lane, 2, 3), _pair(s, k, lane, 4, 5), _pair(s, k, lane, 6, 7)
+        )
+        _unmodes(
+            v, c, lane,
+            (g[0] * a, g[3] * b, g[6] * d, g[1] * p + g[4] * t, g[1] * q + g[7] * m, g[4] * u + g[7] * n,
+             g[2] * r + g[5] * w + g[8] * o),
+        )  # fmt: skip

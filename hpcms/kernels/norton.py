@@ -15,6 +15,7 @@ import numpy as np
 from hpcms.contracts import Array
 from hpcms.kernels import JIT
 
+THIRD, ROOT = 1.0 / 3.0, 3071306043645493710.0  # see ``remaining_cubic``
 GAS = 8.31446261815324  # J/(mol K), exact in the SI of 2019
 
 
@@ -41,7 +42,7 @@ def remaining(k: float, n: float) -> float:
     it monotonically from the smaller one. It stops when the step is lost in rounding.
     """
     if not k > 0.0:
-        return 1.0 + (k - k)  # NaN and -0 included
+        return 1.0 if k == 0.0 else k  # NaN stays NaN
     x = min(1.0, k ** (-1.0 / n))
     cube = n == 3.0
     for _ in range(60):
@@ -51,6 +52,23 @@ def remaining(k: float, n: float) -> float:
         if abs(step) <= 1e-15 * x:
             break
     return x
+
+
+@numba.njit(**JIT)
+def remaining_cubic(k: Array, k_bits: Array, x: Array, x_bits: Array) -> None:
+    """``remaining`` for n = 3 and whole arrays: x <- roots. ``..._bits``: the memory of k and x as int64.
+
+    A third of the bits of a float is nearly its cube root (within 4 %); 1 / (1/3 + k^(1/3)) is then within 25 % of the
+    root everywhere, and five Newton steps reach rounding. No branch, so the compiler makes vector instructions of it.
+    """
+    for i in range(k.size):
+        x_bits[i] = np.int64(np.float64(k_bits[i]) * THIRD + ROOT)
+    for i in range(k.size):
+        r = min(1.0, 1.0 / (THIRD + x[i]))
+        for _ in range(5):
+            power = k[i] * r * r
+            r -= (r + power * r - 1.0) / (1.0 + 3.0 * power)
+        x[i] = r
 
 
 def remaining_plain(k: Array, n: float) -> Array:

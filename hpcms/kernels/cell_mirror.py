@@ -1,0 +1,247 @@
+"""A cell that is mirrored in the three directions, reduced to its window by the symmetry of the drive.
+
+Under a mean strain the mirrored cell is solved by fields of few symmetry classes. A class is a number of three bits, one for
+each axis (1, 2, 4) under whose mirror a field is odd: u(R x) = -R u(x). Normal strains are of class 0, the shears 12, 13,
+23 of class 3, 5, 6. If the drive and the history hold the classes D (a group: 1, 2 or 4 of them), so does the solution, and the
+response to a unit strain of class ``shift`` holds the classes shift ^ D. So the unknowns are one field on the nodes of the
+window for each class. Their sums with the signs of a reflection are the displacements of a *sheet*: the window as that
+reflection shows it. One sheet for each class carries all voxels that differ; the plane-strain drives 11, 22, 33, 12 leave a
+quarter of the cell.
+
+In a class each component is even or odd along each axis, so cosines and sines diagonalise the homogeneous stiffness: with
+the grid angles pi j / n the symbol is that of the periodic cell. The windows are small, so the transforms are plain
+matrix products, axis by axis.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from hpcms.contracts import Array
+from hpcms.kernels import JIT
+from hpcms.kernels.elements import blocks_of, corners, load_bearing, read_history, write_history
+from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
+
+CLASSES = np.array([0, 0, 0, 6, 5, 3])  # of the strain components 11 22 33 23 13 12
+PARITY = np.array([bin(n).count("1") % 2 for n in range(8)])
+REFLECTIONS = np.array([[n & 1, n >> 1 & 1, n >> 2 & 1] for n in range(8)])  # rows by number: which axes are reflected
+
+
+def is_mirrored(phase: Array) -> bool:
+    """Whether the image is even along all three axes."""
+    even = all(n % 2 == 0 for n in phase.shape)
+    return even and all(np.array_equal(phase, np.flip(phase, axis)) for axis in range(3))
+
+
+def classes_of(strain: Array) -> tuple[int, ...]:
+    """The group of classes that a strain (6,) belongs to."""
+    found = {0} | set(CLASSES[3:][np.asarray(strain)[3:] != 0.0].tolist())
+    return tuple(sorted(found | {a ^ b for a in found for b in found}))
+
+
+@numba.njit(**JIT)
+def _spread(v: Array, signs: Array, w: Array) -> None:
+    """w (3, sheets * nodes + 1) <- sum over the classes of v (classes, 3, nodes) with signs (sheets, classes)."""
+    nodes = v.shape[2]
+    for s in range(signs.shape[0]):
+        for c in range(3):
+            out = w[c, s * nodes : (s + 1) * nodes]
+            out[:] = signs[s, 0] * v[0, c]
+            for m in range(1, v.shape[0]):
+                sign, row = signs[s, m], v[m, c]
+                for n in range(nodes):
+                    out[n] += sign * row[n]
+
+
+@numba.njit(**JIT)
+def _collect(f: Array, signs: Array, faces: Array, r: Array) -> None:
+    """Transpose of ``_spread``; faces: (classes, 3, nodes) 0 where symmetry holds a component at zero, else 1."""
+    nodes = r.shape[2]
+    for m in range(r.shape[0]):
+        for c in range(3):
+            out, face = r[m, c], faces[m, c]
+            out[:] = 0.0
+            for s in range(signs.shape[0]):
+                sign, row = signs[s, m], f[c, s * nodes : (s + 1) * nodes]
+                for n in range(nodes):
+                    out[n] += sign * row[n]
+            for n in range(nodes):
+                out[n] *= face[n]
+
+
+@numba.njit(**JIT)
+def _turn(M: Array, a: Array, work: Array, out: Array) -> None:
+    """out (m, n) <- transpose of M (n, n) a (n, m): transforms the leading axis and makes it the last one."""
+    n = M.shape[0]
+    for j in range(n):
+        row, q = M[j], work[j]
+        q[:] = row[0] * a[0]
+        i = 1
+        while i + 3 < n:
+            m0, m1, m2, m3 = row[i], row[i + 1], row[i + 2], row[i + 3]
+            w0, w1, w2, w3 = a[i], a[i + 1], a[i + 2], a[i + 3]
+            for r in range(q.size):
+                q[r] += m0 * w0[r] + m1 * w1[r] + m2 * w2[r] + m3 * w3[r]
+            i += 4
+        while i < n:
+            m0, w0 = row[i], a[i]
+            for r in range(q.size):
+                q[r] += m0 * w0[r]
+            i += 1
+    for r in range(out.shape[0]):
+        q = out[r]
+        for j in range(n):
+            q[j] = work[j, r]
+
+
+@numba.njit(**JIT)
+def _transform(a: Array, X: Array, Y: Array, Z: Array, work: Array, other: Array) -> None:
+    """a (nodes,) <- transformed along x, y, z in place."""
+    x, y, z = X.shape[0], Y.shape[0], Z.shape[0]
+    flat, tmp = a.reshape(x, y * z), other[: a.size]
+    _turn(X, flat, work[: a.size].reshape(x, y * z), tmp.reshape(y * z, x))
+    _turn(Y, tmp.reshape(y, z * x), work[: a.size].reshape(y, z * x), a.reshape(z * x, y))
+    _turn(Z, a.reshape(z, x * y), work[: a.size].reshape(z, x * y), tmp.reshape(x * y, z))
+    a[:] = tmp
+
+
+@numba.njit(**JIT)
+def _green(r: Array, classes: Array, X: Array, Y: Array, Z: Array, inverse: Array, z: Array, work: Array) -> None:
+    """z <- K0^-1 r for (classes, 3, nodes); X, Y, Z: (2, n, n) cosines and sines; inverse: (6, nodes)."""
+    for m in range(r.shape[0]):
+        x, y, w = classes[m] & 1, classes[m] >> 1 & 1, classes[m] >> 2 & 1
+        a, b, c = z[m, 0], z[m, 1], z[m, 2]
+        z[m] = r[m]
+        for turn in range(2):
+            _transform(a, X[1 - x], Y[y], Z[w], work[0], work[1])
+            _transform(b, X[x], Y[1 - y], Z[w], work[0], work[1])
+            _transform(c, X[x], Y[y], Z[1 - w], work[0], work[1])
+            if turn == 1:
+                break
+            # d/dx d/dy of a product is +- the product of the other kind, minus where the parities differ
+            xy, xz, yz = 1.0 - 2.0 * (x ^ y), 1.0 - 2.0 * (x ^ w), 1.0 - 2.0 * (y ^ w)
+            for n in range(a.size):
+                p, q, s = a[n], b[n], c[n]
+                a[n] = inverse[0, n] * p + xy * inverse[5, n] * q + xz * inverse[4, n] * s
+                b[n] = xy * inverse[5, n] * p + inverse[1, n] * q + yz * inverse[3, n] * s
+                c[n] = xz * inverse[4, n] * p + yz * inverse[3, n] * q + inverse[2, n] * s
+
+
+class MirrorCell:
+    """The verbs of ``PeriodicCell`` for a mirrored image (nx, ny, nz); ``group``: the classes D of drive and history."""
+
+    def __init__(self, phase: Array, solid: Array, spacing: tuple[float, float, float], group: tuple[int, ...]) -> None:
+        self.cell = phase.shape
+        self.box = np.array(phase.shape) // 2
+        self.nodes = tuple(int(n) + 1 for n in self.box)
+        self.count = int(np.prod(self.nodes))
+        self.group = np.array(group)
+        # one reflection for each pattern of signs on the group
+        patterns = [tuple(PARITY[n & self.group]) for n in range(8)]
+        sheets = [patterns.index(p) for p in dict.fromkeys(patterns)]
+        self.sheets, self.mirror = np.array(sheets), REFLECTIONS[sheets]
+        shown = [[patterns[s] for s in sheets].index(p) for p in patterns]
+        self.images = np.column_stack([REFLECTIONS, shown])
+        window = tuple(slice(0, int(n)) for n in self.box)
+        voxels, kinds = blocks_of(phase[window], load_bearing(solid[phase])[window])
+        each, total = len(sheets), len(sheets) * self.count
+        conn = corners(voxels, tuple(self.box), self.nodes, total)
+        self.voxels, self.phase = np.tile(voxels, (each, 1)), np.tile(kinds, each)
+        self.sheet = np.repeat(np.arange(each), len(kinds))
+        lift = np.where(conn == total, 0, self.count)[None] * np.arange(each)[:, None, None, None]
+        self.conn = np.ascontiguousarray((conn[None] + lift).reshape(-1, *conn.shape[1:]), np.uint64)
+        self.volume = float(np.prod(spacing)) * float(np.prod(self.box)) * each
+        self.length = 3 * self.count * each
+        self._prepare(spacing)
+
+    def _prepare(self, spacing: tuple[float, float, float]) -> None:
+        """Tables of the transforms and of the planes on which symmetry holds a component."""
+        angles = [np.pi / n * np.arange(n + 1) for n in self.box]
+        self.axes = [axis_symbol(t, h) for t, h in zip(angles, spacing, strict=True)]
+        self.waves = [np.array([np.cos(np.outer(t, np.arange(t.size))), np.sin(np.outer(t, np.arange(t.size)))]) for t in angles]
+        for _, sine in self.waves:
+            sine[[0, -1]], sine[:, [0, -1]] = 0.0, 0.0
+        ends = [np.r_[1.0, np.zeros(n - 1), 1.0] for n in self.box]
+        self.faces = {}
+        for shift in range(8):
+            face = np.ones((len(self.group), 3, *self.nodes))
+            for m, c in np.ndindex(face.shape[:2]):
+                for axis in range(3):
+                    odd = (int(self.group[m] ^ shift) >> axis & 1) ^ (c == axis)
+                    if odd:
+                        face[m, c] *= (1.0 - ends[axis]).reshape([-1 if d == axis else 1 for d in range(3)])
+            self.faces[shift] = face.reshape(len(self.group), 3, -1)
+        norm = np.ones(self.nodes)
+        for axis, end in enumerate(ends):
+            norm = norm * ((2.0 - end) / self.box[axis]).reshape([-1 if d == axis else 1 for d in range(3)])
+        self.norm = norm.reshape(-1) / (np.prod(spacing) * len(self.group))
+        self.inverse = np.empty((6, self.count))
+        self.work = np.empty((2, self.count))
+
+    def _signs(self, shift: int) -> Array:
+        """(sheets, classes) signs of the classes group ^ shift under the sheets' reflections."""
+        return 1.0 - 2.0 * PARITY[self.sheets[:, None] & (self.group ^ shift)[None]]
+
+    def _vector(self, v: Array) -> Array:
+        return v.reshape(len(self.group), 3, self.count)
+
+    def spread(self, v: Array, shift: int) -> Array:
+        w = np.zeros((3, len(self.sheets) * self.count + 1))
+        _spread(self._vector(v), self._signs(shift), w)
+        return w
+
+    def collect(self, f: Array, shift: int) -> Array:
+        r = np.empty(self.length)
+        _collect(f, self._signs(shift), self.faces[shift], self._vector(r))
+        return r
+
+    def set_moduli(self, lam: float, mu: float, mean: float) -> None:
+        inverse_symbol(*self.axes, lam, mu, mean, 1.0, self.inverse.reshape(6, *self.nodes))
+        self.inverse *= self.norm
+
+    def precondition(self, r: Array, z: Array, shift: int) -> None:
+        _green(self._vector(r), self.group ^ shift, *self.waves, self.inverse, self._vector(z), self.work)
+
+    def strains(self, strain: Array, shift: int) -> Array:
+        return (1.0 - 2.0 * PARITY[self.sheets[:, None] & CLASSES[None]]) * strain
+
+    def mean(self, total: Array, shift: int) -> Array:
+        seen = np.isin(CLASSES, self.group ^ shift)
+        signs = 1.0 - 2.0 * PARITY[self.sheets[:, None] & CLASSES[None]]
+        return np.where(seen, (signs * total).sum(axis=0), 0.0) / self.volume
+
+    def read_field(self, field: Array, shift: int) -> Array:
+        v = np.zeros((len(self.group), 3, *self.nodes))
+        signs = self._signs(shift) / len(self.sheets)
+        for s, mirror in enumerate(self.mirror):
+            seen = self._reflected(mirror)
+            w = field[(slice(None), *np.ix_(*seen))] * (1.0 - 2.0 * mirror)[:, None, None, None]
+            v += signs[s][:, None, None, None, None] * w
+        return v.reshape(-1)
+
+    def write_field(self, v: Array, shift: int) -> Array:
+        field = np.empty((3, *self.cell))
+        classes = v.reshape(len(self.group), -1)
+        for n, mirror in enumerate(REFLECTIONS):
+            w = ((1.0 - 2.0 * PARITY[n & (self.group ^ shift)]) @ classes).reshape(3, *self.nodes)
+            field[(slice(None), *np.ix_(*self._reflected(mirror)))] = w * (1.0 - 2.0 * mirror)[:, None, None, None]
+        return field
+
+    def _reflected(self, mirror: Array) -> list[Array]:
+        """Places of the window's nodes in the cell as a reflection shows them."""
+        places = [np.arange(n) for n in self.nodes]
+        return [(m - p) % m if flip else p % m for p, m, flip in zip(places, self.cell, mirror, strict=True)]
+
+    def read_history(self, history: Array) -> Array:
+        vp = np.zeros((len(self.voxels), 8 * 5 * self.voxels.shape[1]))
+        read_history(np.ascontiguousarray(history), self.voxels, self.sheet, self.box, self.mirror, vp)
+        return vp
+
+    def write_history(self, vp: Array, out: Array) -> None:
+        write_history(vp, self.voxels, self.sheet, self.box, self.images, out)
+
+    def align(self, v: Array, shift: int) -> Array:
+        """A vector of class ``shift`` (one of the group) in the order of class 0."""
+        order = [int(np.flatnonzero((self.group ^ shift) == c)[0]) for c in self.group]
+        return self._vector(v)[order].reshape(-1)

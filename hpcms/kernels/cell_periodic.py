@@ -1,0 +1,75 @@
+"""A general periodic cell as the solver of creep steps sees it: all voxels, one sheet, the Fourier transform.
+
+The other kind of cell is ``cell_mirror``. Both offer the same verbs, with ``shift`` telling the symmetry class of a field
+(here there is only one). ``vectors`` are what conjugate gradients work on, ``spread`` turns them into the fields (3, nodes + 1)
+on which the elements live, ``collect`` is the transpose of ``spread``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hpcms.contracts import Array
+from hpcms.kernels.elements import blocks_of, corners, load_bearing, read_history, write_history
+from hpcms.kernels.green_vector import GreenVector
+
+
+class PeriodicCell:
+    """phase: (nx, ny, nz) index of the phase; solid: (phases,) bool."""
+
+    def __init__(self, phase: Array, solid: Array, spacing: tuple[float, float, float]) -> None:
+        self.cell, self.box = phase.shape, np.array(phase.shape)
+        self.voxels, self.phase = blocks_of(phase, load_bearing(solid[phase]))
+        self.conn = corners(self.voxels, phase.shape, phase.shape, phase.size)
+        self.sheet = np.zeros(len(self.phase), np.int64)
+        self.volume = float(np.prod(spacing)) * phase.size
+        self.green = GreenVector(phase.shape, spacing)
+        self.length = 3 * (phase.size + 1)
+        self.mirror, self.images = np.zeros((1, 3), np.int64), np.zeros((1, 4), np.int64)
+
+    def spread(self, v: Array, shift: int) -> Array:
+        """Vector -> fields on the nodes and the spare one."""
+        return v.reshape(3, -1)
+
+    def collect(self, f: Array, shift: int) -> Array:
+        """Fields -> vector, without what went to the spare node."""
+        f[:, -1] = 0.0
+        return f.reshape(-1)
+
+    def set_moduli(self, lam: float, mu: float, mean: float) -> None:
+        self.green.set_moduli(lam, mu, mean)
+
+    def precondition(self, r: Array, z: Array, shift: int) -> None:
+        """z <- K0^-1 r."""
+        fields = (a.reshape(3, -1)[:, :-1].reshape(3, *self.cell) for a in (r, z))
+        self.green(*fields)
+
+    def strains(self, strain: Array, shift: int) -> Array:
+        """(sheets, 6) what the sheets see of a mean strain."""
+        return strain[None].copy()
+
+    def mean(self, total: Array, shift: int) -> Array:
+        """(6,) mean over the cell from (sheets, 6) integrals."""
+        return total[0] / self.volume
+
+    def read_field(self, field: Array, shift: int) -> Array:
+        """(3, nx, ny, nz) -> vector."""
+        v = np.zeros((3, self.length // 3))
+        v[:, :-1] = field.reshape(3, -1)
+        return v.reshape(-1)
+
+    def write_field(self, v: Array, shift: int) -> Array:
+        """Vector -> (3, nx, ny, nz)."""
+        return v.reshape(3, -1)[:, :-1].reshape(3, *self.cell)
+
+    def read_history(self, history: Array) -> Array:
+        vp = np.zeros((len(self.voxels), 8 * 5 * self.voxels.shape[1]))
+        read_history(np.ascontiguousarray(history), self.voxels, self.sheet, self.box, self.mirror, vp)
+        return vp
+
+    def write_history(self, vp: Array, out: Array) -> None:
+        write_history(vp, self.voxels, self.sheet, self.box, self.images, out)
+
+    def align(self, v: Array, shift: int) -> Array:
+        """A vector of class ``shift`` in the order of class 0."""
+        return v
