@@ -54,7 +54,9 @@ class System:
         options |= given
         for p in [f"{self.prefix}_", *parts] if ranks > 1 else []:
             if options.get(f"{p}pc_type") in DIRECT and f"{p}pc_factor_mat_solver_type" not in options:
-                options = {name.replace(f"{p}pc_", f"{p}telescope_pc_"): v for name, v in options.items()}
+                moved = {k: v for k, v in options.items() if k.startswith(f"{p}pc_")}
+                options = {k: v for k, v in options.items() if k not in moved}
+                options |= {f"{p}telescope_{k.removeprefix(p)}": v for k, v in moved.items()}
                 options |= {f"{p}pc_type": "telescope", f"{p}pc_telescope_reduction_factor": str(ranks)}
         return options
 
