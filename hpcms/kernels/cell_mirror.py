@@ -22,6 +22,10 @@ from hpcms.contracts import Array
 from hpcms.kernels import JIT
 from hpcms.kernels.elements import blocks_of, corners, load_bearing, read_history, write_history
 from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
+from hpcms.kernels.hex8_creep import tangent
+from hpcms.kernels.krylov import advance, direct, dot
+
+Operator = tuple[Array, Array, Array, Array]  # of ``hex8_creep.tangent``: t, moduli, law, geo
 
 CLASSES = np.array([0, 0, 0, 6, 5, 3])  # of the strain components 11 22 33 23 13 12
 PARITY = np.array([bin(n).count("1") % 2 for n in range(8)])
@@ -128,6 +132,36 @@ def _green(r: Array, classes: Array, X: Array, Y: Array, Z: Array, inverse: Arra
                 c[n] = xz * inverse[4, n] * p + yz * inverse[3, n] * q + inverse[2, n] * s
 
 
+@numba.njit(**JIT)
+def _conjugate(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, geo: Array, signs: Array, faces: Array,
+               classes: Array, X: Array, Y: Array, Z: Array, inverse: Array, r: Array, x: Array, goal: float, energy: bool,
+               limit: int) -> int:  # fmt: skip
+    """``MirrorCell.conjugate``, all of it compiled."""
+    z, p, q = np.empty_like(r), np.zeros_like(r), np.empty_like(r)
+    w = np.zeros((3, signs.shape[0] * r.shape[2] + 1))
+    f, work, old = np.empty_like(w), np.empty((2, r.shape[2])), 1.0
+    zero, total = np.zeros((signs.shape[0], 6)), np.zeros((signs.shape[0], 6))
+    r1, x1, z1, p1, q1 = r.reshape(-1), x.reshape(-1), z.reshape(-1), p.reshape(-1), q.reshape(-1)
+    size = dot(r1, r1)
+    for iteration in range(limit):
+        if not energy and size <= goal * goal:
+            return iteration
+        _green(r, classes, X, Y, Z, inverse, z, work)
+        rz = dot(r1, z1)
+        if not rz > (goal * goal if energy else 0.0):
+            return iteration
+        direct(z1, rz / old, p1)
+        old = rz
+        _spread(p, signs, w)
+        tangent(w, conn, sheet, zero, t, moduli, law, geo, f, total)
+        _collect(f, signs, faces, q)
+        pq = dot(p1, q1)
+        if not pq > 0.0:
+            return iteration
+        size = advance(rz / pq, p1, q1, x1, r1)
+    return limit
+
+
 class MirrorCell:
     """The verbs of ``PeriodicCell`` for a mirrored image (nx, ny, nz); ``group``: the classes D of drive and history."""
 
@@ -199,6 +233,10 @@ class MirrorCell:
     def set_moduli(self, lam: float, mu: float, mean: float) -> None:
         inverse_symbol(*self.axes, lam, mu, mean, 1.0, self.inverse.reshape(6, *self.nodes))
         self.inverse *= self.norm
+
+    def conjugate(self, operator: Operator, r: Array, x: Array, shift: int, goal: float, energy: bool, limit: int) -> int:
+        return int(_conjugate(self.conn, self.sheet, *operator, self._signs(shift), self.faces[shift], self.group ^ shift,
+                              *self.waves, self.inverse, self._vector(r), self._vector(x), goal, energy, limit))  # fmt: skip
 
     def precondition(self, r: Array, z: Array, shift: int) -> None:
         _green(self._vector(r), self.group ^ shift, *self.waves, self.inverse, self._vector(z), self.work)

@@ -12,6 +12,10 @@ import numpy as np
 from hpcms.contracts import Array
 from hpcms.kernels.elements import blocks_of, corners, load_bearing, read_history, write_history
 from hpcms.kernels.green_vector import GreenVector
+from hpcms.kernels.hex8_creep import tangent
+from hpcms.kernels.krylov import advance, direct, dot
+
+Operator = tuple[Array, Array, Array, Array]  # of ``hex8_creep.tangent``: t, moduli, law, geo
 
 
 class PeriodicCell:
@@ -38,6 +42,29 @@ class PeriodicCell:
 
     def set_moduli(self, lam: float, mu: float, mean: float) -> None:
         self.green.set_moduli(lam, mu, mean)
+
+    def conjugate(self, operator: Operator, r: Array, x: Array, shift: int, goal: float, energy: bool, limit: int) -> int:
+        """Conjugate gradients: x and r = b - K x updated; iterations. stops where |r|, or with ``energy`` (r G r)^(1/2), is
+        at most ``goal``."""
+        w, f = np.zeros((3, self.length // 3)), np.empty((3, self.length // 3))
+        z, p, old = np.zeros_like(r), w.reshape(-1), 1.0
+        zero, total = np.zeros((1, 6)), np.zeros((1, 6))
+        for iteration in range(limit):
+            if not energy and dot(r, r) <= goal * goal:
+                return iteration
+            self.precondition(r, z, shift)
+            rz = dot(r, z)
+            if not rz > (goal * goal if energy else 0.0):
+                return iteration
+            direct(z, rz / old, p)
+            old = rz
+            tangent(w, self.conn, self.sheet, zero, *operator, f, total)
+            q = self.collect(f, shift)
+            pq = dot(p, q)
+            if not pq > 0.0:
+                return iteration
+            advance(rz / pq, p, q, x, r)
+        return limit
 
     def precondition(self, r: Array, z: Array, shift: int) -> None:
         """z <- K0^-1 r."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
 from hpcms.kernels.cell_mirror import CLASSES, MirrorCell
 from hpcms.kernels.cell_periodic import PeriodicCell
 from hpcms.kernels.hex8_creep import evaluate, settle, tangent
 from hpcms.kernels.hex8_points import LANES, geometry
+from hpcms.kernels.krylov import dot, norm
 
 ENGINEERING = np.array([1.0, 1.0, 1.0, 2.0**0.5, 2.0**0.5, 2.0**0.5])  # Mandel strain -> 11 22 33 and twice the shears
+LIMIT = 3000  # conjugate gradients
 HILL = 1e-11  # allowed |<sigma:eps> - <sigma>:<eps>| / |<sigma:eps>|
 Cell = PeriodicCell | MirrorCell
 
@@ -72,34 +72,6 @@ class Step:
     response: Array = field(default_factory=lambda: np.zeros(0))
 
 
-@numba.njit(**JIT)
-def dot(a: Array, b: Array) -> float:
-    total = 0.0
-    for n in range(a.size):
-        total += a[n] * b[n]
-    return total
-
-
-@numba.njit(**JIT)
-def _direct(z: Array, beta: float, p: Array) -> None:
-    for n in range(z.size):
-        p[n] = z[n] + beta * p[n]
-
-
-@numba.njit(**JIT)
-def _advance(alpha: float, p: Array, q: Array, x: Array, r: Array) -> float:
-    total = 0.0
-    for n in range(p.size):
-        x[n] += alpha * p[n]
-        r[n] -= alpha * q[n]
-        total += r[n] * r[n]
-    return total
-
-
-def norm(a: Array) -> float:
-    return float(np.sqrt(dot(a, a)))
-
-
 class CreepSolver:
     """Steps of one cell with given materials (index by phase, None for void)."""
 
@@ -125,18 +97,16 @@ class CreepSolver:
                  self.geo, forces, self.t, sums)  # fmt: skip
         f[:] = cell.collect(forces, 0)
 
-    def _multiply(self, v: Array, shifts: list[int], unit: Array | None = None) -> tuple[Array, Array]:
-        """Tangent times fluctuations (plus unit strains): nodal forces, and the mean stress of each."""
+    def _multiply(self, v: Array, shift: int, unit: Array | None = None) -> tuple[Array, Array]:
+        """Tangent times a fluctuation (plus a mean strain): nodal forces and the mean stress."""
         cell = self.cell
-        u = np.array([cell.spread(row, s) for row, s in zip(v, shifts, strict=True)])
-        sheets = int(cell.sheet.max(initial=0)) + 1
-        e, total, f = np.zeros((len(u), sheets, 6)), np.zeros((len(u), sheets, 6)), np.empty_like(u)
-        if unit is not None:
-            for row, strain in zip(e, unit, strict=True):
-                row[:] = cell.strains(strain * ENGINEERING, 0)[:sheets]
-        tangent(u, cell.conn, cell.sheet, e, self.t, self.moduli, self.law, self.geo, f, total)
-        means = [cell.mean(row, s) * ENGINEERING for row, s in zip(total, shifts, strict=True)]
-        return np.array([cell.collect(row, s) for row, s in zip(f, shifts, strict=True)]), np.array(means)
+        u = cell.spread(v, shift)
+        e, total, f = cell.strains(np.zeros(6) if unit is None else unit * ENGINEERING, 0), np.zeros((len(cell.mirror), 6)), np.empty_like(u)
+        tangent(u, cell.conn, cell.sheet, e, *self._operator(), f, total)
+        return cell.collect(f, shift), cell.mean(total, shift) * ENGINEERING
+
+    def _operator(self) -> tuple[Array, Array, Array, Array]:
+        return self.t, self.moduli, self.law, self.geo
 
     def _refer(self) -> None:
         """Gives the preconditioner the mean moduli of the current tangents."""
@@ -145,34 +115,6 @@ class CreepSolver:
         mu = 0.5 * float(lanes.sum()) / (8 * count * self.geo[9])
         bulk, mean = float(self.moduli[:, 0].sum()) / count, float((self.moduli[:, 0] * self.law[:, 2:]).sum()) / count
         self.cell.set_moduli(bulk - mean - 2.0 * mu / 3.0, mu, mean)
-
-    def _conjugate(self, r: Array, x: Array, shifts: list[int], goals: Array, energy: bool = False) -> int:
-        """Conjugate gradients for all rows in lockstep, x and r = b - K x updated; sum of the iterations.
-
-        A row stops when its residual, or with ``energy`` its preconditioned residual, is below its goal.
-        """
-        sides = range(len(r))
-        z, p, old, count = np.zeros_like(r), np.zeros_like(r), np.ones(len(r)), 0
-        active = [i for i in sides if energy or norm(r[i]) > goals[i]]
-        for iteration in range(3000):
-            for i in list(active):
-                self.cell.precondition(r[i], z[i], shifts[i])
-                rz = dot(r[i], z[i])
-                if energy and not rz > goals[i] ** 2:
-                    active.remove(i)
-                    continue
-                _direct(z[i], rz / old[i] if iteration else 0.0, p[i])
-                old[i] = rz
-            if not active:
-                break
-            q, _ = self._multiply(p[active], [shifts[i] for i in active])
-            count += len(active)
-            for i, row in zip(list(active), q, strict=True):
-                pq = dot(p[i], row)
-                size = _advance(old[i] / pq if pq > 0.0 else 0.0, p[i], row, x[i], r[i]) ** 0.5
-                if not pq > 0.0 or (not energy and size <= goals[i]):
-                    active.remove(i)
-        return count
 
     def step(self, start: Start) -> Step:
         """Solves the step from ``start``."""
@@ -208,10 +150,10 @@ class CreepSolver:
                 break
             eta = 0.1 if newton == 0 else min(0.1, 0.9 * (size / last) ** 2)
             goal, last = max(eta * size, 0.3 * self.tolerance * scale), size
-            d = np.zeros((1, u.size))
+            d = np.zeros_like(u)
             self._refer()
-            linear += self._conjugate(-f[None], d, [0], np.array([goal]))
-            self._search(u, d[0], strain, f, sums)
+            linear += self.cell.conjugate(self._operator(), -f, d, 0, goal, False, LIMIT)
+            self._search(u, d, strain, f, sums)
         reason = f"Newton's method did not converge in {self.limit} iterations: shorten the step"
         return Step(False, reason, self.limit, linear, size / scale, u)
 
@@ -234,7 +176,7 @@ class CreepSolver:
             work = gap + float(self.cell.mean(sums[:, :6], 0) * ENGINEERING @ strain)
             if abs(gap) <= 0.3 * HILL * abs(work):
                 return count
-            stiff = dot(u, self._multiply(u[None], [0])[0][0])
+            stiff = dot(u, self._multiply(u, 0)[0])
             if not stiff > 0.0:
                 return count
             u *= 1.0 - gap * self.cell.volume / stiff
@@ -243,27 +185,23 @@ class CreepSolver:
 
     def _tangents(self, solved: Step, start: Start, heat: Array, warm: Array) -> None:
         """Condensed tangent and its derivative by temperature from the responses to unit mean strains."""
-        directions, x = list(start.directions), start.response.copy()
-        shifts = [int(CLASSES[i]) for i in directions] if isinstance(self.cell, MirrorCell) else [0] * len(directions)
-        unit = np.eye(6)[directions]
+        cell, x = self.cell, start.response.copy()
+        shifts = [int(CLASSES[k]) if isinstance(cell, MirrorCell) else 0 for k in start.directions]
+        stress, f = np.zeros((len(x), 6)), np.zeros_like(x)
         self._refer()
-        r, _ = self._multiply(np.zeros_like(x), shifts, unit)
-        goals = np.zeros(len(x))
-        floor = 1e-14 * self.stiff * self.face
-        for k, row in enumerate(r):
-            z = np.zeros_like(row)
-            self.cell.precondition(row, z, shifts[k])
-            goals[k] = max(self.loose * np.sqrt(dot(row, z)), floor * np.sqrt(dot(z, z)))
-        r, _ = self._multiply(x, shifts, unit)
-        r *= -1.0
-        solved.linear += self._conjugate(r, x, shifts, goals, energy=True)
-        f, stress = self._multiply(x, shifts, unit)
+        for k, (i, shift) in enumerate(zip(start.directions, shifts, strict=True)):
+            r, z, unit = -self._multiply(np.zeros_like(x[k]), shift, np.eye(6)[i])[0], np.zeros_like(x[k]), np.eye(6)[i]
+            cell.precondition(r, z, shift)
+            goal = max(self.loose * np.sqrt(max(dot(r, z), 0.0)), 1e-14 * self.stiff * self.face * norm(z) ** 0.5)
+            r = -self._multiply(x[k], shift, unit)[0]
+            solved.linear += cell.conjugate(self._operator(), r, x[k], shift, goal, True, LIMIT)
+            f[k], stress[k] = self._multiply(x[k], shift, unit)
         # <(e_k + B x_k) : C : (e_l + B x_l)>: the error of x enters squared
-        for k, i in enumerate(directions):
+        for k, i in enumerate(start.directions):
             solved.tangent[:, i] = stress[k]
-            for m, j in enumerate(directions):
+            for m, j in enumerate(start.directions):
                 if shifts[m] == shifts[k]:
-                    solved.tangent[j, i] += dot(x[m], f[k]) / self.cell.volume
-            solved.heat[i] = dot(x[k], self.cell.collect(heat.copy(), shifts[k])) / self.cell.volume
-        solved.heat[directions] += (self.cell.mean(warm, 0) * ENGINEERING)[directions]
+                    solved.tangent[j, i] += dot(x[m], f[k]) / cell.volume
+            change = dot(x[k], cell.collect(heat.copy(), shifts[k])) / cell.volume
+            solved.heat[i] = (cell.mean(warm, 0) * ENGINEERING)[i] + change
         solved.response = x

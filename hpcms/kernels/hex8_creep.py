@@ -160,24 +160,20 @@ def _linear(s: Any, t: Any, bulk: Any, weight: float, average: float, mean: Any,
 
 
 @numba.njit(**JIT)
-def tangent(u: Array, conn: Array, sheet: Array, strain: Array, t: Array, moduli: Array, law: Array, geo: Array,
-            f: Array, total: Array) -> None:  # fmt: skip
-    """f <- B^T C_t (strain + B u) for several right-hand sides at once, so that the tangents are read only once.
-
-    u, f: (sides, flat nodes * 3); strain, total: (sides, sheets, 6); total <- integral of the stress.
-    """
+def tangent(u: Array, conn: Array, sheet: Array, strain: Array, t: Array, moduli: Array, law: Array, geo: Array, f: Array,
+            total: Array) -> None:  # fmt: skip
+    """f <- B^T C_t (strain + B u); total (sheets, 6) <- integral of the stress. u, f: (3, nodes + 1); strain: (sheets, 6)."""
     v, s, mean = np.empty(24 * LANES), np.empty(8 * POINT), np.empty(LANES)
     g = (geo[0], geo[1], geo[2], geo[3], geo[4], geo[5], geo[6], geo[7], geo[8])
     f[:] = 0.0
     total[:] = 0.0
     for b in range(conn.shape[0]):
-        for i in range(u.shape[0]):
-            e = strain[i, sheet[b]]
-            gather(u[i], conn[b], v)
-            strains(v, g, (e[0], e[1], e[2], e[3], e[4], e[5]), s)
-            _linear(s, t[b], moduli[b, 0], geo[9], law[b, 2], mean, total[i, sheet[b]])
-            forces(s, g, v)
-            scatter(v, conn[b], f[i])
+        e = strain[sheet[b]]
+        gather(u, conn[b], v)
+        strains(v, g, (e[0], e[1], e[2], e[3], e[4], e[5]), s)
+        _linear(s, t[b], moduli[b, 0], geo[9], law[b, 2], mean, total[sheet[b]])
+        forces(s, g, v)
+        scatter(v, conn[b], f)
 
 
 @numba.njit(**JIT)
