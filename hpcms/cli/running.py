@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +40,7 @@ def run(
     """Run a job."""
     from hpcms import api
 
-    with Progress() as progress:
+    with Progress() as progress, patient():
         summary = api.run(
             job, size=size, on=on, out=out, plugins=plugins, overrides=overrides(settings), progress=progress
         )
@@ -51,7 +55,7 @@ def resume(rundir: Path, on: str | None, as_json: bool) -> None:
     """Go on with a run from its last committed step."""
     from hpcms import api
 
-    with Progress() as progress:
+    with Progress() as progress, patient():
         summary = api.resume(run_folder(rundir), on=on, progress=progress)
     _finish(summary.json(), as_json)
 
@@ -70,6 +74,19 @@ def plan(job: Path, size: str | None, on: str, plugins: bool, as_json: bool) -> 
     planned = engine.plan(job, size=size, on=on, plugins=plugins)
     out.say(table(planned.table()))
     out.result(planned.json())
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """SLURM's word ahead of the end is for the steps; while a run starts or writes its report, it must not kill it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def _finish(summary: dict[str, Any], as_json: bool) -> None:

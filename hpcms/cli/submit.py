@@ -35,7 +35,7 @@ SCRIPT = """\
 set -u
 cd {folder}
 {setup}
-committed() {{ cksum < {run}/head.json 2>/dev/null || echo none; }}
+committed() {{ cksum {run}/head.json 2>/dev/null || echo none; }}
 before=$(committed)
 if [ -f {run}/head.json ]; then
   {resume} &

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from hpcms.cli import main
 from hpcms.cli.doctor import CHECKS, _library
+from hpcms.cli.running import patient
 from hpcms.cli.submit import write_script
 from hpcms.cluster.profile import Profile
 from hpcms.errors import BadInput
@@ -139,3 +140,10 @@ def test_the_signal_ahead_of_the_end_reaches_the_driver(tmp_path: Path) -> None:
         process.send_signal(signal.SIGUSR1)
         assert process.wait(timeout=20) == 0
     assert requeued(tmp_path) == 1
+
+
+def test_the_signal_does_no_harm_while_a_run_starts_or_ends() -> None:
+    with patient():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(0)
+    assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
