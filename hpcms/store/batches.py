@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from hpcms.store.chunks import Entry, read_chunk, write_chunk
 from hpcms.store.files import crash
 from hpcms.store.layout import Plan, named
 from hpcms.store.manifest import Table, load_head, load_header, tables_of
+
+# seconds until a new head written by the driver must be seen on other nodes: network file systems cache names
+VISIBLE = 60.0
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,11 @@ def write_fine(sink: Sink, model: str, batch: int, rows: tuple[int, int], state:
 
 def read_fine(sink: Sink, model: str, batch: int) -> Arrays:
     """On a worker: the committed state of one batch, every file verified."""
-    root = Path(sink.root)
+    root, deadline = Path(sink.root), time.monotonic() + VISIBLE
     head, seal, fine_from = load_head(root)
+    while sink.step > head.step and time.monotonic() < deadline:
+        time.sleep(0.1)
+        head, seal, fine_from = load_head(root)
     if sink.step > head.step:
         raise StorageFailure(f"step {sink.step} is not committed: the last one is {head.step}")
     header = load_header(root, sink.step, seal if sink.step == head.step else None)

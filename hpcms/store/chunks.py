@@ -107,7 +107,7 @@ def write_chunk(root: Path, spec: Spec, step: int, batch: int, data: Array, poin
         raise ValueError(
             f"{spec.path}: file {batch} takes {spec.dtype} of shape {shape}, not {data.dtype} of shape {data.shape}"
         )
-    data = np.ascontiguousarray(data, dtype=np.dtype(spec.dtype))
+    data = np.asarray(data, dtype=np.dtype(spec.dtype), order="C")
     key, raw = spec.key(step, batch), digest(data.data)
     if not spec.stepped and step > 0:
         return Entry(spec, key, raw, "", 0)

@@ -48,8 +48,9 @@ class Holder:
 
     def gone(self) -> bool:
         """Whether this driver certainly or, on another host, by its silence no longer runs."""
-        if self.job and self.job == os.environ.get("SLURM_JOB_ID"):
-            return self.restart != os.environ.get("SLURM_RESTART_COUNT", "0")
+        same_job = self.job and self.job == os.environ.get("SLURM_JOB_ID")
+        if same_job and self.restart != os.environ.get("SLURM_RESTART_COUNT", "0"):
+            return True
         if self.host != socket.gethostname():
             return time.time() - self.heartbeat > STALE
         return self.boot != boot() or born(self.pid) != self.born

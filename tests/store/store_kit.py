@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from hpcms.contracts import Arrays
+from hpcms.contracts import Array, Arrays
 from hpcms.errors import StorageFailure
 from hpcms.store.commit import Entry, Head, Layout, RunStore, Sink, write_fine
+from hpcms.store.pyramid import write_pyramid
 
 NODES, SITES, BATCH = 12, 7, 3
 ROWS = [(0, 3), (3, 6), (6, 7)]
@@ -94,3 +95,12 @@ def in_process(function: Any, *args: Any) -> int:
     process.join(60)
     assert process.exitcode is not None
     return process.exitcode
+
+
+def field(sizes: list[int], seed: int) -> Array:
+    """(2, ...) a positive field for pyramids."""
+    return np.random.default_rng(seed).uniform(1.0, 2.0, (2, *sizes))
+
+
+def write_field(folder: Path, name: str, seed: int) -> None:
+    write_pyramid(folder, name, field([3, 8, 5], seed)[None], units="K")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from store_kit import (
 
 from hpcms.contracts import TaskRecord
 from hpcms.errors import StorageFailure
+from hpcms.store import batches
 from hpcms.store.commit import CRASH_POINTS, RunStore, read_fine, write_fine
 from hpcms.store.run import open_run
 
@@ -172,6 +174,24 @@ def test_old_fine_history_is_pruned_and_says_so(tmp_path: Path) -> None:
         assert advance(store, 4).state_hash == run.head.state_hash
     with pytest.raises(StorageFailure, match="was pruned"):
         RunStore.open(tmp_path, generation=1)
+
+
+def test_only_committed_steps_are_handed_to_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "VISIBLE", 0.0)
+    with create(tmp_path) as store:
+        advance(store, 0)
+        write(store.sink(1), 0)
+        with pytest.raises(StorageFailure, match="step 1 is not committed: the last one is 0"):
+            read_fine(store.sink(1), "creep", 0)
+
+
+def test_a_worker_that_sees_the_new_head_late_waits_for_it(tmp_path: Path) -> None:
+    with create(tmp_path) as store:
+        advance(store, 0)
+        late = threading.Timer(0.3, advance, (store, 1))
+        late.start()
+        assert np.array_equal(read_fine(store.sink(1), "creep", 2)["phase"], PHASE[6:])
+        late.join()
 
 
 def test_keep_one_keeps_two(tmp_path: Path) -> None:

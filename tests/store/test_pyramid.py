@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +7,12 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from store_kit import field, in_process, write_field
 
 from hpcms.errors import StorageFailure
 from hpcms.store.pyramid import depth, mean, prolong, read_level, restrict, widths, write_pyramid
 
 SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=3)
-
-
-def field(sizes: list[int], seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(1.0, 2.0, (2, *sizes))
 
 
 @given(sizes=SIZES, seed=st.integers(0, 2**32 - 1))
@@ -44,14 +39,8 @@ def test_an_odd_cell_counts_with_its_own_width() -> None:
     assert widths(5, 1).tolist() == [2.0, 2.0, 1.0]
 
 
-def write(job: tuple[Path, str, int]) -> None:
-    folder, name, seed = job
-    write_pyramid(folder, name, field([3, 8, 5], seed)[None], units="K")
-
-
 def test_what_one_process_wrote_another_reads_bit_for_bit(tmp_path: Path) -> None:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        pool.submit(write, (tmp_path, "temperature", 3)).result()
+    assert in_process(write_field, tmp_path, "temperature", 3) == 0
     x = field([3, 8, 5], 3)
     for level in range(depth([3, 8, 5])):
         for region in (1, 0):
