@@ -86,9 +86,9 @@ def test_arrival_order_and_repeated_tasks_change_nothing(
 ) -> None:
     root = tmp_path_factory.mktemp("order")
     hashes = set()
-    for name, batches in (("sorted", [0, 1, 2]), ("permuted", [*order, twice])):
+    for name, arrival in (("sorted", [0, 1, 2]), ("permuted", [*order, twice])):
         with create(root / name) as store:
-            entries = [entry for batch in batches for entry in write(store.sink(0), batch)]
+            entries = [entry for batch in arrival for entry in write(store.sink(0), batch)]
             hashes.add(store.commit(0, 0.0, coarse(0), {}, entries, {}).state_hash)
     assert len(hashes) == 1
 
