@@ -88,12 +88,16 @@ class FineModel(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """A load or time step from ``t - dt`` to ``t``; ``previous`` is the accepted coarse state at ``t - dt``."""
+    """A load or time step from ``t - dt`` to ``t``; ``previous`` is the accepted coarse state at ``t - dt``.
+
+    ``rate``: its change per second over the step before, for extrapolation; empty in the first step.
+    """
 
     index: int
     t: float
     dt: float
     previous: Mapping[str, Array]
+    rate: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ class Loop:
     progress: Progress
     keep: int = 0
     u: Arrays = field(default_factory=dict)
+    rate: Arrays = field(default_factory=dict)
     t: float = 0.0
     index: int = 0
     dt: float = 0.0  # the last accepted step size within the planned interval; 0: take the whole interval
@@ -69,6 +70,9 @@ class Loop:
         self.dt = float(meta["cut"])
         begin = self.coarse.begin()
         self.u = {name: self.store.read(f"coarse/{name}", head.step) for name in begin}
+        if head.step > 0:
+            before = {name: self.store.read(f"coarse/{name}", head.step - 1) for name in begin}
+            self.rate = rate(before, self.u, float(meta["dt"]))
         self.exchange.recall(self.store.sink(head.step))
 
     def run(self) -> None:
@@ -97,7 +101,7 @@ class Loop:
         if whole - dt < 1e-9 * whole:
             dt = whole
         while True:
-            step = Step(self.index + 1, target if dt == whole else self.t + dt, dt, self.u)
+            step = Step(self.index + 1, target if dt == whole else self.t + dt, dt, self.u, self.rate)
             try:
                 scheme, fine = self._attempt(step, attempt)
                 break
@@ -110,7 +114,7 @@ class Loop:
                         f"step {step.index} fails down to the smallest step of {self.plan.min_step:.4g} s: {error}",
                         hint="lower time.min_step, loosen coupling.tolerance, or look at the region with `hpcms zoom`",
                     ) from error
-        self.u = scheme.u
+        self.u, self.rate = scheme.u, rate(self.u, scheme.u, dt)
         cut = 0.0 if step.t == target else 2 * dt  # try a longer one next, within the same planned interval
         arrays = {name: {**scheme.drives[name], **scheme.answers[name]} for name in scheme.answers}
         self._commit(step.index, step.t, arrays, {"sweeps": scheme.sweeps, "dt": dt, "fine": fine, "cut": cut})
@@ -175,6 +179,11 @@ class Loop:
         self.exchange.records = []
         self.exchange.recall(sink)
         self.index, self.t = index, t
+
+
+def rate(before: Arrays, after: Arrays, dt: float) -> Arrays:
+    """Change per second of the coarse state over a step."""
+    return {name: (after[name] - before[name]) / dt for name in after}
 
 
 def tally(counts: dict[str, Any], outcomes: list[Outcome]) -> None:

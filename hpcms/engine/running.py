@@ -80,10 +80,14 @@ def run(
     if rundir.exists() and (not rundir.is_dir() or any(rundir.iterdir())):
         raise BadInput(f"{rundir} is not an empty folder", f"go on with it: hpcms resume {rundir}; or choose another --out")
     rundir.mkdir(parents=True, exist_ok=True)
-    store = RunStore.create(rundir, loaded.text, loaded.resolved(), loaded.seed, layout_of(problem))
     how = {"job": str(loaded.path.resolve()), "size": size, "on": on, "plugins": plugins, "overrides": dict(overrides or {}), "physics": loaded.physics_hash}
     write_json(rundir / "how.json", how)
-    return _execute(problem, store, rundir, on, progress, fresh=True)
+    return _execute(problem, _created(problem, rundir), rundir, on, progress, fresh=True)
+
+
+def _created(problem: Problem, rundir: Path) -> RunStore:
+    job = problem.job
+    return RunStore.create(rundir, job.text, job.resolved(), job.seed, layout_of(problem))
 
 
 def resume(rundir: Path | str, on: str | None = None, progress: Progress | None = None) -> Summary:
@@ -91,18 +95,25 @@ def resume(rundir: Path | str, on: str | None = None, progress: Progress | None 
     rundir = Path(rundir)
     how = how_of(rundir)
     loaded = job_of(rundir, how)
+    fresh = not (rundir / "head.json").exists()  # it died before its first commit
+    if not fresh:
+        refuse_changes(rundir, loaded, how, progress or Silent())
+    problem = build(loaded)
+    store = _created(problem, rundir) if fresh else RunStore.open(rundir)
+    return _execute(problem, store, rundir, on or how["on"], progress, fresh)
+
+
+def refuse_changes(rundir: Path, job: Job, how: dict[str, Any], tell: Progress) -> None:
+    """A run goes on with the physics that it began with; other changes are told and taken."""
     old = json.loads((rundir / "resolved.json").read_text(encoding="utf-8"))
-    changed = compare(old, loaded.resolved())
+    changed = compare(old, job.resolved())
     if changed.physics:
         text = "\n  ".join(["the job file has changed since the run began:", *changed.lines()])
         raise BadInput(text, hint="undo the change, or start a new run")
-    if progress is not None and changed.changed:
-        progress.note("changed since the run began: " + "; ".join(changed.lines()))
-    if loaded.physics_hash != how["physics"]:
+    if changed.changed:
+        tell.note("changed since the run began: " + "; ".join(changed.lines()))
+    if job.physics_hash != how["physics"]:
         raise BadInput("an image of the job has changed since the run began", hint="restore it, or start a new run")
-    problem = build(loaded)
-    store = RunStore.open(rundir)
-    return _execute(problem, store, rundir, on or how["on"], progress, fresh=False)
 
 
 def how_of(rundir: Path) -> dict[str, Any]:

@@ -1,97 +1,14 @@
-"""A small job with two scales and a few seconds of work, and a way to run it in a process of its own."""
+"""A small job for every test that wants one."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-
-JOB = """
-schema_version = 1
-title = "Heat and creep in a small block of snow"
-
-[domain]
-kind = "rectangle"
-size = ["2 m", "1 m"]
-elements = [2, 1]
-
-[time]
-end = "40 d"
-steps = 4
-
-[microstructure]
-image = "snow.tif"
-threshold = "otsu"
-phases = ["air", "ice"]
-coarsen = 4
-window = 5
-seed = 3
-
-[fine.conduction]
-model = "conduction"
-[fine.conduction.phases.ice]
-conductivity = "2.107 W/(m K)"
-density = "917 kg/m^3"
-heat_capacity = "2000 J/(kg K)"
-[fine.conduction.phases.air]
-conductivity = "0.024 W/(m K)"
-density = "1.2 kg/m^3"
-heat_capacity = "1005 J/(kg K)"
-
-[fine.creep]
-model = "solid"
-tolerance = 1e-7
-[fine.creep.phases.ice]
-youngs_modulus = "9.33 GPa"
-poisson_ratio = 0.325
-density = "917 kg/m^3"
-creep = { A = "3.5e-25 Pa^-3 s^-1", n = 3, reference_temperature = "-10 degC", activation_energy_below = "60 kJ/mol", activation_energy_above = "115 kJ/mol" }
-[fine.creep.phases.air]
-
-[coarse.heat]
-model = "heat"
-fine = "conduction"
-initial = "-19 degC"
-boundary = [{ side = "top", temperature = { mean = "-19 degC", amplitude = "11 K", period = "365 d" } }]
-
-[coarse.solid]
-model = "solid"
-fine = "creep"
-gravity = "9.81 m/s^2"
-boundary = [
-  { side = "bottom", fixed = ["x", "y"] },
-  { side = "left", fixed = ["x"] },
-  { side = "top", between = ["0.5 m", "1.5 m"], pressure = "20 kPa" },
-]
-
-[coupling]
-batch = 3
-"""
+from small_job import write_job
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    """The job file beside its image."""
-    shutil.copy(ROOT / "jobs" / "data" / "snow.tif", tmp_path / "snow.tif")
-    path = tmp_path / "job.toml"
-    path.write_text(JOB, encoding="utf-8")
-    return path
-
-
-def command(*args: object) -> list[str]:
-    """``hpcms ARGS`` as a process of its own."""
-    return [sys.executable, "-m", "hpcms.cli", *map(str, args)]
-
-
-def spawn(*args: object, **environment: str) -> subprocess.Popen[bytes]:
-    """Start ``hpcms ARGS`` in a session of its own."""
-    return subprocess.Popen(
-        command(*args), env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
+    """A job in a folder of its own."""
+    return write_job(tmp_path)
