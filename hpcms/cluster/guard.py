@@ -40,7 +40,7 @@ def dask_setup(service: Nanny | Worker) -> None:
 
 def period() -> float:
     """Seconds from one look to the next."""
-    return float(os.environ.get(HUNG_AFTER, "20")) / LOOKS
+    return float(os.environ.get(HUNG_AFTER, "30")) / LOOKS
 
 
 def leave(*_: object) -> None:

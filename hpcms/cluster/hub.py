@@ -68,7 +68,7 @@ async def serve_local(settings: dict[str, Any], options: dict[str, Any], say: Vo
             for index, nanny in enumerate(running):
                 if not close.is_set() and nanny.status.name in ("failed", "closed"):
                     running[index : index + 1] = await start(f"local-{index}")
-        finish(scratch)
+        finish(settings)
 
 
 async def serve_slurm(settings: dict[str, Any], options: dict[str, Any], say: Voice, close: asyncio.Event) -> None:
@@ -77,12 +77,13 @@ async def serve_slurm(settings: dict[str, Any], options: dict[str, Any], say: Vo
 
     async with slurm.cluster(settings, options, say) as made:
         say(ready=made.scheduler_address)
-        slurm.keep(made, settings)
+        keeping = asyncio.create_task(slurm.keep(made, settings, say))
         await close.wait()
-        finish(settings["scratch"])
+        keeping.cancel()
+        finish(settings)
 
 
-def finish(scratch: str) -> NoReturn:
+def finish(settings: dict[str, Any]) -> NoReturn:
     """Leave at once and take all children and jobs along: there is nothing here that is worth a farewell."""
     if slurm := sys.modules.get("hpcms.cluster.slurm"):
         with contextlib.suppress(Exception):  # without SLURM, the jobs end by themselves when they miss us
@@ -92,7 +93,8 @@ def finish(scratch: str) -> NoReturn:
         with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()
     psutil.wait_procs(children, timeout=5)
-    shutil.rmtree(scratch, ignore_errors=True)
+    for folder in (settings["scratch"], settings["folder"]):
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 
@@ -127,7 +129,7 @@ async def main() -> None:
             say(tick=True)
             await asyncio.sleep(TICK)
 
-    ears = (asyncio.get_running_loop(), order, lambda: finish(settings["scratch"]))
+    ears = (asyncio.get_running_loop(), order, lambda: finish(settings))
     threading.Thread(target=listen, args=ears, daemon=True).start()
     ticking = asyncio.create_task(tick())
     serve = serve_slurm if settings["kind"] == "slurm" else serve_local

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from hpcms.cluster.logfile import RunLog
-from hpcms.cluster.task import Ref, TaskError, exchange, failure, references
+from hpcms.cluster.ref import Ref, TaskError, exchange, failure, references
 from hpcms.contracts import Ref as AnyRef
 from hpcms.errors import TaskFailed
 

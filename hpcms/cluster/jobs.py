@@ -41,6 +41,11 @@ def count(profile: Profile, workers: int) -> int:
     return math.ceil(workers / profile.processes)
 
 
+def names(job: str, processes: int) -> list[str]:
+    """The names of the workers of a job, as dask's cluster expects them."""
+    return [job] if processes == 1 else [f"{job}-{i}" for i in range(processes)]
+
+
 def cancel(numbers: list[str]) -> None:
     """Take the jobs back, whatever state they are in."""
     if numbers:

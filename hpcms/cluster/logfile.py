@@ -7,6 +7,8 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+# dask gives some of its loggers handlers of their own, so each has to be named.
+_NAMES = ("distributed", "distributed.client", "tornado", "tornado.application", "bokeh", "asyncio", "dask_jobqueue")
 _FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
 
 
@@ -19,7 +21,7 @@ class RunLog:
         self._handler = logging.FileHandler(self.path, encoding="utf-8", delay=True)
         self._handler.setFormatter(logging.Formatter(_FORMAT))
         self._ours = logging.getLogger("hpcms.cluster")
-        self._loggers = [self._ours, logging.getLogger("distributed"), logging.getLogger("dask_jobqueue")]
+        self._loggers = [self._ours, *(logging.getLogger(name) for name in _NAMES)]
         self._before = [(lg, lg.handlers[:], lg.level, lg.propagate) for lg in self._loggers]
         for logger in self._loggers:
             logger.handlers[:] = [self._handler]

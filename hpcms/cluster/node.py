@@ -16,6 +16,8 @@ import dask.config
 from distributed import Nanny
 from distributed.security import Security
 
+from hpcms.cluster import jobs
+
 CONFIG: dict[str, Any] = {
     "distributed.scheduler.worker-ttl": "5 minutes",  # the last resort; guard.py notices a hung process much earlier
     "distributed.scheduler.work-stealing": True,
@@ -71,10 +73,9 @@ async def main(settings: dict[str, Any], name: str) -> None:
     loop.add_signal_handler(signal.SIGTERM, lambda: loop.call_later(FAREWELL, os._exit, 128 + signal.SIGTERM))
     dask.config.set(CONFIG)
     count = int(settings["processes"])
-    names = [name] if count == 1 else [f"{name}-{i}" for i in range(count)]
     with tempfile.TemporaryDirectory(prefix="hpcms-", dir=settings["scratch"] or None) as scratch:
         memory, place = int(settings["memory"]) // count, settings["place"]
-        running = await nannies(names, settings["scheduler"], settings["tls"], memory, scratch, **place)
+        running = await nannies(jobs.names(name, count), settings["scheduler"], settings["tls"], memory, scratch, **place)
         await asyncio.gather(*(n.finished() for n in running))
 
 

@@ -24,7 +24,7 @@ def open_executor(
     *,
     deaths: int = 3,
     lost_after: float | None = None,
-    hung_after: float = 20.0,
+    hung_after: float = 30.0,
 ) -> Iterator[Executor]:
     """The executor that ``on`` names, with ``workers`` worker processes.
 

@@ -75,7 +75,7 @@ def read(name: str) -> Profile:
     """The profile that ``name`` (see ``find``) names; all that is wrong with it is told at once."""
     path = find(name)
     if path is None:
-        return Profile(mem=4 * 2**30)
+        return Profile(mem=4 * 10**9)
     try:
         raw = path.read_bytes()
         if len(raw) > LARGEST:
@@ -108,7 +108,7 @@ def check(table: dict[str, Any], file: str, text: str) -> Profile:
     if "mem" in table and "mem_per_cpu" in table:
         blame("mem_per_cpu", "give either mem or mem_per_cpu, not both")
     if "mem" not in table and "mem_per_cpu" not in table:
-        values["mem"] = 4 * 2**30
+        values["mem"] = 4 * 10**9
     profile = Profile(**values)
     if not problems:
         try:

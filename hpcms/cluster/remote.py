@@ -22,11 +22,13 @@ from distributed.scheduler import KilledWorker
 from hpcms.cluster import guard
 from hpcms.cluster.blame import user_key
 from hpcms.cluster.certificates import issue
+from hpcms.cluster.environment import cores
 from hpcms.cluster.hubline import HubLine
 from hpcms.cluster.jobs import cancel
 from hpcms.cluster.logfile import RunLog
 from hpcms.cluster.node import security
-from hpcms.cluster.task import Ref, TaskError, pack, references, run
+from hpcms.cluster.ref import Ref, TaskError, references
+from hpcms.cluster.task import pack, run
 from hpcms.contracts import Ref as AnyRef
 from hpcms.errors import DeadlineExceeded, HpcmsError, ResourceFailure, Stopped, TaskFailed, WorkersLost
 
@@ -47,7 +49,7 @@ class Settings:
     deaths: int = 3
     opening: float = 180.0
     lost_after: float = 120.0
-    hung_after: float = 20.0
+    hung_after: float = 30.0
     profile: dict[str, Any] = field(default_factory=dict)
 
 
@@ -85,7 +87,8 @@ class RemoteExecutor:
 
     def _open(self) -> None:
         s = self._settings
-        folder, scratch = tempfile.mkdtemp(prefix=".cluster-", dir=s.rundir), tempfile.mkdtemp(prefix="hpcms-")
+        scratch = tempfile.mkdtemp(prefix="hpcms-")
+        folder = tempfile.mkdtemp(prefix=".cluster-", dir=s.rundir.resolve()) if s.kind == "slurm" else scratch
         for path in (folder, scratch):
             self._stack.callback(shutil.rmtree, path, ignore_errors=True)
         tls = issue(Path(folder) / "tls")
@@ -93,15 +96,17 @@ class RemoteExecutor:
         orders = {"kind": s.kind, "workers": s.workers, "deaths": s.deaths, "tls": tls, "profile": s.profile,
                   "logs": str(s.rundir.resolve() / "slurm"),
                   "folder": folder, "scratch": scratch, "variables": variables}  # fmt: skip
+        if s.kind == "local" and s.workers > cores():
+            self._log.line(f"{s.workers} workers share {cores()} cores")
         self._hub = HubLine(orders, variables, self._log.path, self._hear)
         self._stack.callback(self._hub.close, 15.0)
         self._wait(lambda: self._refused or (self._ready and self._addresses), s.opening, "the first worker to start")
         if not self._addresses:
-            raise ResourceFailure(f"SLURM refused the job: {self._refused}", hint="correct the profile")
+            raise ResourceFailure(f"no workers from SLURM: {self._refused}", hint="correct the profile")
         self._patience = s.lost_after
         self._client = Client(self._ready, security=security(tls), set_as_default=False, timeout=60,
                               direct_to_workers=True, name="hpcms")  # fmt: skip
-        self._stack.callback(self._client.close, 5)
+        self._stack.callback(self._close_client)
         self._loop: Any = self._client.loop
 
     # -- what the hub says, in the listener's thread
@@ -120,7 +125,7 @@ class RemoteExecutor:
                 self._note_loss(event)
             if "refused" in event:
                 self._refused = event["refused"]
-                self._log.line(f"SLURM refused a job: {self._refused}")
+                self._log.line(f"no workers from SLURM: {self._refused}")
             if "failed" in event:
                 self._failure = f": {event['failed']}"
             if "gone" in event:
@@ -270,6 +275,10 @@ class RemoteExecutor:
         self._stack.close()
         if self._gone and self._jobs:  # the hub could not do it itself
             cancel(self._jobs)
+
+    def _close_client(self) -> None:
+        with contextlib.suppress(OSError):  # there may be nobody left to say goodbye to
+            self._client.close(2 if self._gone else 5)
 
     def __enter__(self) -> RemoteExecutor:
         return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import getpass
 import json
 import os
 from pathlib import Path
@@ -14,6 +16,8 @@ from hpcms.cluster import environment, jobs
 from hpcms.cluster.blame import BlamingScheduler, Say
 from hpcms.cluster.profile import Profile
 
+LOOK_EVERY = 3.0  # s
+STILLBORN = 3  # so many jobs in a row without a worker: something is wrong with the profile
 submitted: list[str] = []  # numbers of all jobs of this process
 
 
@@ -23,7 +27,7 @@ class Job(SLURMJob):
     def __init__(self, scheduler: str, name: str, *, profile: Profile, settings: dict[str, Any], say: Say,
                  **options: Any) -> None:  # fmt: skip
         super().__init__(scheduler, name, **options)
-        self._profile, self._say = profile, say
+        self._profile, self._say, self.processes = profile, say, profile.processes
         self._folder, self._logs = Path(settings["folder"]), Path(settings["logs"])
         self._variables = settings["variables"]
         self._node = {
@@ -78,7 +82,34 @@ def cluster(settings: dict[str, Any], scheduler: dict[str, Any], say: Say) -> SL
     )
 
 
-def keep(made: SLURMCluster, settings: dict[str, Any]) -> None:
-    """From now on, replace each job that ends."""
+async def keep(made: SLURMCluster, settings: dict[str, Any], say: Say) -> None:
+    """Replace each job that ends, as long as this runs.
+
+    ``adapt`` replaces the jobs of workers that were lost. It waits for ever for a job that ended before its workers
+    came, so those are looked for here.
+    """
     number = jobs.count(Profile(**settings["profile"]), int(settings["workers"]))
     made.adapt(minimum_jobs=number, maximum_jobs=number, interval="2s")
+    stillborn = 0
+    while True:
+        await asyncio.sleep(LOOK_EVERY * (1 if stillborn < STILLBORN else 10))
+        known = {str(w.name) for w in made.scheduler.workers.values()}
+        absent = {name: job for name, job in made.workers.items() if not known & set(jobs.names(name, job.processes))}
+        if known:
+            stillborn = 0
+        for name in await _ended(absent):
+            made.workers.pop(name, None)  # adapt notices that it is missing
+            stillborn += 1
+        if stillborn >= STILLBORN:
+            say(refused=f"{stillborn} jobs ended before their workers came, see {settings['logs']}")
+
+
+async def _ended(absent: dict[str, Job]) -> list[str]:
+    """Those of the jobs that SLURM does not know any more; none when SLURM does not answer."""
+    if not absent:
+        return []
+    try:
+        said = await Job._call(["squeue", "--noheader", "--user", getpass.getuser(), "--format", "%i"])
+    except (OSError, RuntimeError):
+        return []
+    return [name for name, job in absent.items() if job.job_id and job.job_id not in said.split()]

@@ -10,7 +10,7 @@ import pytest
 
 from hpcms.cluster import open_executor
 from hpcms.contracts import Executor
-from hpcms.errors import BadInput, DeadlineExceeded, StorageFailure, TaskFailed
+from hpcms.errors import BadInput, StorageFailure, TaskFailed
 from tests.cluster import tasks
 from tests.cluster.slurm_local import PROFILE
 
@@ -124,12 +124,3 @@ def test_unknown_executor(on: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught, open_executor(on, None, tmp_path):
         raise AssertionError("opened")
     assert caught.value.hint
-
-
-def test_deadlines(tmp_path: Path) -> None:
-    with open_executor("local:1", None, tmp_path) as executor:
-        ref = executor.submit(tasks.slow, 1, 30.0, key="slow")
-        with pytest.raises(DeadlineExceeded):
-            executor.done([ref], 0.3)
-        with pytest.raises(DeadlineExceeded):
-            executor.result(ref, 0.3)

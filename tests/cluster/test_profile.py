@@ -108,8 +108,9 @@ def test_no_value_leaves_its_quotes(value: str, name: str) -> None:
     """bash reads back from the script exactly the words that went in, whatever they hold."""
     profile = Profile(mem=2**30, python="/bin/echo")
     script = jobs.script(profile, Path("/logs"), Path("/settings"), name, {"X": value})
-    assert shlex.split(script.splitlines()[-1] if "\n" not in name else script[script.index("exec ") :])[-1] == name
-    body = script[: script.index("exec ")] + 'printf %s "$X"'
+    head, _, command = script.rpartition("\nexec ")
+    assert shlex.split(command)[-2:] == ["/settings", name]
+    body = head + '\nprintf %s "$X"'
     said = subprocess.run(["bash", "-c", body], capture_output=True, timeout=30, check=True)
     assert said.stdout == value.encode()
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,13 @@ def wait_until_no_jobs(seconds: float) -> dict[str, str]:
     return left
 
 
+def wait_for_two(executor: Executor) -> None:
+    end = time.monotonic() + 60.0
+    while len(executor.describe()["addresses"]) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
 def chains(executor: Executor) -> list[Ref]:
     """Six chains of four steps of 0.2 s, each with a state that stays on its worker."""
     refs = [executor.submit(tasks.draw, i, 500, key=f"0/{i}") for i in range(6)]
@@ -40,14 +48,12 @@ def test_a_cancelled_job_is_replaced_and_the_answer_is_the_same(tmp_path: Path) 
         expected = [inline.result(ref, T).tobytes() for ref in chains(inline)]
     with open_executor(f"slurm:{PROFILE}", None, tmp_path / "slurm") as executor:
         refs = chains(executor)
-        executor.done([refs[0]], T)
+        wait_for_two(executor)
         first = sorted(jobs())[0]
         subprocess.run(["scancel", first], check=True)
         assert [executor.result(ref, T).tobytes() for ref in refs] == expected
-        deadline = time.monotonic() + 60.0
-        while (len(executor.describe()["addresses"]) < 2 or first in jobs()) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert len(executor.describe()["addresses"]) == 2
+        wait_for_two(executor)
+        assert first not in jobs()
         assert executor.retries_log
         assert not [reason for _, reason in executor.retries_log if reason.endswith("died at it")]  # nobody's fault
         assert "worker slurm-" in (tmp_path / "slurm" / "log.txt").read_text()
@@ -83,6 +89,30 @@ def test_a_job_that_slurm_refuses_is_told_at_once(tmp_path: Path) -> None:
     profile.write_text('partition = "nowhere"\nhost = "127.0.0.1"\n')
     with pytest.raises(ResourceFailure, match="partition"), open_executor(f"slurm:{profile}", 1, tmp_path / "run"):
         raise AssertionError("opened")
+
+
+def test_a_profile_whose_jobs_end_at_once_is_told(tmp_path: Path) -> None:
+    profile = tmp_path / "wrong.toml"
+    profile.write_text(PROFILE.read_text() + 'prologue = ["exit 1"]\n')
+    with pytest.raises(ResourceFailure, match="ended before"), open_executor(f"slurm:{profile}", 2, tmp_path / "run"):
+        raise AssertionError("opened")
+
+
+def test_a_job_that_ends_before_its_worker_comes_is_replaced(tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    profile = tmp_path / "slow.toml"
+    profile.write_text(PROFILE.read_text() + f'prologue = ["[ -e {flag} ] || {{ touch {flag}; sleep 600; }}"]\n')
+
+    def cancel() -> None:
+        while not flag.exists():
+            time.sleep(0.1)
+        subprocess.run(["scancel", *jobs()], check=True)
+
+    with ThreadPoolExecutor(1) as pool:
+        cancelled = pool.submit(cancel)
+        with open_executor(f"slurm:{profile}", 1, tmp_path / "run") as executor:
+            assert executor.result(executor.submit(tasks.add, 1, 1, key="two"), T) == 2
+        cancelled.result()
 
 
 def test_all_jobs_cancelled_and_none_back(tmp_path: Path) -> None:
