@@ -83,5 +83,3 @@ def _log(error: Exception) -> str:
     with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
         stream.writelines(traceback.format_exception(error))
     return path
-
-

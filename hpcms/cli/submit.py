@@ -35,6 +35,8 @@ SCRIPT = """\
 set -u
 cd {folder}
 {setup}
+trap 'kill -USR1 $(jobs -p) 2>/dev/null' USR1   # SLURM tells this shell; the driver commits and ends with 75
+trap 'kill -TERM $(jobs -p) 2>/dev/null' TERM
 committed() {{ cksum {run}/head.json 2>/dev/null || echo none; }}
 before=$(committed)
 if [ -f {run}/head.json ]; then
@@ -44,8 +46,6 @@ else
   {start} &
 fi
 driver=$!
-trap 'kill -USR1 "$driver" 2>/dev/null' USR1   # SLURM tells this shell; the driver commits and ends with 75
-trap 'kill -TERM "$driver" 2>/dev/null' TERM
 wait "$driver"; code=$?
 while kill -0 "$driver" 2>/dev/null; do wait "$driver"; code=$?; done
 [ "$code" = 75 ] || exit "$code"

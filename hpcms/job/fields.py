@@ -204,9 +204,7 @@ def _array(kind: Any, value: Any, path: Path, problems: Problems, unit: Unit | N
             return _refuse(path, problems, f"must have {len(parts)} entries", value, f"write {example(kind, unit)}")
     else:
         parts = (parts[0],) * len(value)
-    built = tuple(
-        build(k, v, (*path, i), problems, unit) for i, (k, v) in enumerate(zip(parts, value, strict=True))
-    )
+    built = tuple(build(k, v, (*path, i), problems, unit) for i, (k, v) in enumerate(zip(parts, value, strict=True)))
     if any(part is INVALID for part in built):
         return INVALID
     return list(built) if get_origin(kind) is list else built

@@ -83,5 +83,5 @@ def problems(folder: Path, text: str, **options: object) -> list[str]:
     """What is wrong with a job, without the folder in front of the names."""
     path = write(folder, text)
     with pytest.raises(BadInput) as caught:
-        load_job(path, **options)  # type: ignore[arg-type]
+        load_job(path, **options)
     return [problem.replace(f"{folder}/", "") for problem in caught.value.problems]

@@ -82,7 +82,7 @@ def test_texts_that_are_not_toml(tmp_path: Path, text: str, expected: str) -> No
         ('end = "365 d"', "end = 365", "job.toml:10:7: time.end: missing unit (got 365)"),
         ('end = "365 d"', 'end = "365 dd"', 'job.toml:10:7: time.end: unknown unit "dd"'),
         ('end = "365 d"', 'end = "365 m"', "job.toml:10:7: time.end: wrong dimension"),
-        ('end = "365 d"', 'end = "0 d"', "job.toml:10:7: time.end: must be > 0 (got \"0 d\")"),
+        ('end = "365 d"', 'end = "0 d"', 'job.toml:10:7: time.end: must be > 0 (got "0 d")'),
         ('end = "365 d"', 'end = "-1 d"', 'job.toml:10:7: time.end: must be > 0 (got "-1 d")'),
         ('end = "365 d"', "end = 01:00:00", "job.toml:10:7: time.end: must be a quantity in s (got 01:00:00)"),
         ("steps = 12", "steps = 0", "job.toml:11:9: time.steps: must be >= 1 and <= 1e+07 (got 0)"),

@@ -140,7 +140,7 @@ def test_material_points_follow_their_paths(tmp_path: Path) -> None:
         ('time = "1 d"', 'time = "0 d"', "sites[0].path[1].time: must be after the entry before it"),
         ("[0.01, 0, 0, 0, 0, 0]", "[0.01, 0, 0]", "sites[0].path[1].strain: must have 6 entries"),
         ("[0.01, 0, 0, 0, 0, 0] }", "[0.01, 0, 0, 0, 0, 0], temperature = '1 K' }", "the first entry strain"),
-        (', strain = [0.01, 0, 0, 0, 0, 0]', "", "sites[0].path[1]: imposes nothing"),
+        (", strain = [0.01, 0, 0, 0, 0, 0]", "", "sites[0].path[1]: imposes nothing"),
         ("strain = [0,", "gradient = [0,", "sites[0].path[0].gradient: must have 3 entries"),
         ("strain = [0, 0, 0, 0, 0, 0]", "gradient = [0, 0, 0]", "path[0].gradient[0]: missing unit"),
     ],

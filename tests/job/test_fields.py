@@ -152,7 +152,7 @@ def test_a_unit_may_depend_on_a_sibling() -> None:
     assert law(A="1e-25 Pa^-3 s^-1") == [] == law(A="1 kPa^-1.8 / s", n=1.8)
     assert law(A="1e-25 Pa^-3 s^-1", n=1.8)[0].startswith("phases.ice.creep.A: wrong dimension")
     assert law(A=1e-25, n=4) == [
-        "phases.ice.creep.A: missing unit (got 1e-25)\n    hint: write it with a unit, for example \"1e-25 Pa^-4 s^-1\""
+        'phases.ice.creep.A: missing unit (got 1e-25)\n    hint: write it with a unit, for example "1e-25 Pa^-4 s^-1"'
     ]
     assert [problem.split(":")[0] for problem in law(A="1 Pa^-3 s^-1", n=True)][-1] == "phases.ice.creep.n"
 

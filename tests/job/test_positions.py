@@ -90,7 +90,7 @@ scalars = (
     | st.text(st.sampled_from("ab\n\"' #[]{}=,\\"), max_size=8).map(
         lambda t: '"""' + t.replace("\\", "\\\\").replace('"""', '""\\"') + '\\u0020"""'
     )
-    | st.text(st.sampled_from("ab\" #[]{}=,\\"), max_size=8).map(lambda t: f"'{t}'")
+    | st.text(st.sampled_from('ab" #[]{}=,\\'), max_size=8).map(lambda t: f"'{t}'")
     | st.sampled_from(["1979-05-27T07:32:00Z", "1979-05-27 07:32:00.5", "07:32:00", "1979-05-27", "0xff", "1_000"])
 ).filter(lambda text: _reads(text))
 space = st.sampled_from(["", " ", "  ", "\t"])
