@@ -75,52 +75,86 @@ def _collect(f: Array, signs: Array, faces: Array, r: Array) -> None:
 
 
 @numba.njit(**JIT)
-def _turn(M: Array, a: Array, work: Array, out: Array) -> None:
-    """out (m, n) <- transpose of M (n, n) a (n, m): transforms the leading axis and makes it the last one."""
-    n = M.shape[0]
-    for j in range(n):
-        row, q = M[j], work[j]
-        q[:] = row[0] * a[0]
-        i = 1
-        while i + 3 < n:
-            m0, m1, m2, m3 = row[i], row[i + 1], row[i + 2], row[i + 3]
-            w0, w1, w2, w3 = a[i], a[i + 1], a[i + 2], a[i + 3]
-            for r in range(q.size):
-                q[r] += m0 * w0[r] + m1 * w1[r] + m2 * w2[r] + m3 * w3[r]
-            i += 4
-        while i < n:
-            m0, w0 = row[i], a[i]
-            for r in range(q.size):
-                q[r] += m0 * w0[r]
-            i += 1
+def _rows(M: Array, a: Array, out: Array, start: int) -> None:
+    """out[start::2] <- M[start::2] a, two rows and four columns at a time; the last row of M and out is spare."""
+    n, k = M.shape[0] - 1, a.shape[0]
+    zero = a[0]
+    for j in range(start, n, 4):
+        m, l = M[j], M[j + 2 if j + 2 < n else n]
+        p, q = out[j], out[j + 2 if j + 2 < n else n]
+        first = k % 4
+        p[:] = 0.0
+        q[:] = 0.0
+        for i in range(first):
+            m0, l0, zero = m[i], l[i], a[i]
+            for r in range(p.size):
+                p[r] += m0 * zero[r]
+                q[r] += l0 * zero[r]
+        for i in range(first, k, 4):
+            m0, m1, m2, m3 = m[i], m[i + 1], m[i + 2], m[i + 3]
+            l0, l1, l2, l3 = l[i], l[i + 1], l[i + 2], l[i + 3]
+            w, x, y, z = a[i], a[i + 1], a[i + 2], a[i + 3]
+            for r in range(p.size):
+                p[r] += m0 * w[r] + m1 * x[r] + m2 * y[r] + m3 * z[r]
+                q[r] += l0 * w[r] + l1 * x[r] + l2 * y[r] + l3 * z[r]
+
+
+@numba.njit(**JIT)
+def _turn(M: Array, sine: int, a: Array, work: Array, out: Array) -> None:
+    """out (m, n) <- transpose of the transform of the leading axis of a (n, m); a is lost. See ``wave``."""
+    n = a.shape[0]
+    half = n // 2
+    for i in range(half):
+        low, high = a[i], a[n - 1 - i]
+        for r in range(low.size):
+            x, y = low[r], high[r]
+            low[r], high[r] = x + y, x - y
+    _rows(M, a[: n - half], work, sine)
+    _rows(M, a[n - half :], work, 1 - sine)
     for r in range(out.shape[0]):
         q = out[r]
         for j in range(n):
             q[j] = work[j, r]
 
 
-@numba.njit(**JIT)
-def _transform(a: Array, X: Array, Y: Array, Z: Array, work: Array, other: Array) -> None:
-    """a (nodes,) <- transformed along x, y, z in place."""
-    x, y, z = X.shape[0], Y.shape[0], Z.shape[0]
-    flat, tmp = a.reshape(x, y * z), other[: a.size]
-    _turn(X, flat, work[: a.size].reshape(x, y * z), tmp.reshape(y * z, x))
-    _turn(Y, tmp.reshape(y, z * x), work[: a.size].reshape(y, z * x), a.reshape(z * x, y))
-    _turn(Z, a.reshape(z, x * y), work[: a.size].reshape(z, x * y), tmp.reshape(x * y, z))
-    a[:] = tmp
+def wave(n: int, sine: int) -> Array:
+    """(n + 1, n - n//2) cosines or sines of pi j i / (n - 1), folded: half of the rows see sums, half differences.
+
+    A wave that is even (or odd) about the middle needs only the sums (or differences) of the nodes i and n - 1 - i.
+    The differences stand in reverse order, as ``_turn`` leaves them; the last row is zero.
+    """
+    M, half = np.zeros((n + 1, n - n // 2)), n // 2
+    theta = np.pi / (n - 1) * np.outer(np.arange(n), np.arange(n - half))
+    values = np.sin(theta) if sine else np.cos(theta)
+    if sine:
+        values[[0, -1]], values[:, 0] = 0.0, 0.0
+    M[sine:n:2] = values[sine::2]
+    M[1 - sine : n : 2, :half] = values[1 - sine :: 2, :half][:, ::-1]
+    return M
 
 
 @numba.njit(**JIT)
-def _green(r: Array, classes: Array, X: Array, Y: Array, Z: Array, inverse: Array, z: Array, work: Array) -> None:
-    """z <- K0^-1 r for (classes, 3, nodes); X, Y, Z: (2, n, n) cosines and sines; inverse: (6, nodes)."""
+def _transform(a: Array, X: Array, Y: Array, Z: Array, i: int, j: int, k: int, work: Array, other: Array) -> None:
+    """a (nodes,) <- transformed along x, y, z in place; i, j, k: 0 cosines, 1 sines."""
+    x, y, z = X.shape[1] - 1, Y.shape[1] - 1, Z.shape[1] - 1
+    _turn(X[i], i, a.reshape(x, y * z), work[: (x + 1) * y * z].reshape(x + 1, y * z), other.reshape(y * z, x))
+    _turn(Y[j], j, other.reshape(y, z * x), work[: (y + 1) * z * x].reshape(y + 1, z * x), a.reshape(z * x, y))
+    _turn(Z[k], k, a.reshape(z, x * y), work[: (z + 1) * x * y].reshape(z + 1, x * y), other.reshape(x * y, z))
+    a[:] = other
+
+
+@numba.njit(**JIT)
+def _green(r: Array, classes: Array, X: Array, Y: Array, Z: Array, inverse: Array, z: Array, work: Array,
+           other: Array) -> None:  # fmt: skip
+    """z <- K0^-1 r for (classes, 3, nodes); X, Y, Z: cosines and sines (``wave``); inverse: (6, nodes)."""
     for m in range(r.shape[0]):
         x, y, w = classes[m] & 1, classes[m] >> 1 & 1, classes[m] >> 2 & 1
         a, b, c = z[m, 0], z[m, 1], z[m, 2]
         z[m] = r[m]
         for turn in range(2):
-            _transform(a, X[1 - x], Y[y], Z[w], work[0], work[1])
-            _transform(b, X[x], Y[1 - y], Z[w], work[0], work[1])
-            _transform(c, X[x], Y[y], Z[1 - w], work[0], work[1])
+            _transform(a, X, Y, Z, 1 - x, y, w, work, other)
+            _transform(b, X, Y, Z, x, 1 - y, w, work, other)
+            _transform(c, X, Y, Z, x, y, 1 - w, work, other)
             if turn == 1:
                 break
             # d/dx d/dy of a product is +- the product of the other kind, minus where the parities differ
@@ -139,14 +173,14 @@ def _conjugate(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, g
     """``MirrorCell.conjugate``, all of it compiled."""
     z, p, q = np.empty_like(r), np.zeros_like(r), np.empty_like(r)
     w = np.zeros((3, signs.shape[0] * r.shape[2] + 1))
-    f, work, old = np.empty_like(w), np.empty((2, r.shape[2])), 1.0
+    f, work, other, old = np.empty_like(w), np.empty(2 * r.shape[2]), np.empty(r.shape[2]), 1.0
     zero, total = np.zeros((signs.shape[0], 6)), np.zeros((signs.shape[0], 6))
     r1, x1, z1, p1, q1 = r.reshape(-1), x.reshape(-1), z.reshape(-1), p.reshape(-1), q.reshape(-1)
     size = dot(r1, r1)
     for iteration in range(limit):
         if not energy and size <= goal * goal:
             return iteration
-        _green(r, classes, X, Y, Z, inverse, z, work)
+        _green(r, classes, X, Y, Z, inverse, z, work, other)
         rz = dot(r1, z1)
         if not rz > (goal * goal if energy else 0.0):
             return iteration
@@ -193,9 +227,7 @@ class MirrorCell:
         """Tables of the transforms and of the planes on which symmetry holds a component."""
         angles = [np.pi / n * np.arange(n + 1) for n in self.box]
         self.axes = [axis_symbol(t, h) for t, h in zip(angles, spacing, strict=True)]
-        self.waves = [np.array([np.cos(np.outer(t, np.arange(t.size))), np.sin(np.outer(t, np.arange(t.size)))]) for t in angles]
-        for _, sine in self.waves:
-            sine[[0, -1]], sine[:, [0, -1]] = 0.0, 0.0
+        self.waves = [np.array([wave(n, 0), wave(n, 1)]) for n in self.nodes]
         ends = [np.r_[1.0, np.zeros(n - 1), 1.0] for n in self.box]
         self.faces = {}
         for shift in range(8):
@@ -211,7 +243,7 @@ class MirrorCell:
             norm = norm * ((2.0 - end) / self.box[axis]).reshape([-1 if d == axis else 1 for d in range(3)])
         self.norm = norm.reshape(-1) / (np.prod(spacing) * len(self.group))
         self.inverse = np.empty((6, self.count))
-        self.work = np.empty((2, self.count))
+        self.work = (np.empty(2 * self.count), np.empty(self.count))
 
     def _signs(self, shift: int) -> Array:
         """(sheets, classes) signs of the classes group ^ shift under the sheets' reflections."""
@@ -239,7 +271,7 @@ class MirrorCell:
                               *self.waves, self.inverse, self._vector(r), self._vector(x), goal, energy, limit))  # fmt: skip
 
     def precondition(self, r: Array, z: Array, shift: int) -> None:
-        _green(self._vector(r), self.group ^ shift, *self.waves, self.inverse, self._vector(z), self.work)
+        _green(self._vector(r), self.group ^ shift, *self.waves, self.inverse, self._vector(z), *self.work)
 
     def strains(self, strain: Array, shift: int) -> Array:
         return (1.0 - 2.0 * PARITY[self.sheets[:, None] & CLASSES[None]]) * strain
