@@ -11,7 +11,7 @@ import numpy as np
 from hpcms.contracts import Array, Arrays
 from hpcms.errors import StorageFailure
 from hpcms.store.chunks import Entry, read_chunk, write_chunk
-from hpcms.store.files import crash
+from hpcms.store.files import crash, together
 from hpcms.store.layout import Plan, named
 from hpcms.store.manifest import Table, load_head, load_header, tables_of
 
@@ -33,12 +33,14 @@ def write_fine(sink: Sink, model: str, batch: int, rows: tuple[int, int], state:
     regions, size = sink.plan.grids[model]
     if tuple(rows) != (batch * size, min((batch + 1) * size, regions)) or rows[0] >= regions:
         raise ValueError(f"batch {batch} of {model} is not rows {rows} of {regions} regions, {size} a batch")
-    entries = []
-    for field in sorted(state):
+
+    def put(field: str) -> Entry:
         data, path = np.asarray(state[field]), f"fine_{model}/{named(field)}"
         shape = (regions, *data.shape[1:])
         spec = sink.plan.spec(path, shape, data.dtype, "region", stepped=field not in sink.plan.static)
-        entries.append(write_chunk(Path(sink.root), spec, sink.step, batch, data))
+        return write_chunk(Path(sink.root), spec, sink.step, batch, data)
+
+    entries = together(put, sorted(state))
     crash("fine", sink.step)
     return entries
 

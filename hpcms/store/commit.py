@@ -243,14 +243,17 @@ class RunStore:
         }
         arrays |= {f"sites/{m}/{named(k)}": np.asarray(v) for m, found in answers.items() for k, v in found.items()}
         arrays |= self._fixed if step == 0 else {}
-        entries = []
-        for count, (path, data) in enumerate(sorted(arrays.items())):
-            if count == len(arrays) // 2:
+        half = sorted(arrays)[len(arrays) // 2]
+
+        def write(path: str) -> list[Entry]:
+            if path == half:
                 crash("coarse-part", step)
+            data = arrays[path]
             lead = self.plan.lead(path, len(data)) if data.ndim else ""
             spec = self.plan.spec(path, data.shape, data.dtype, lead, stepped=path not in self._fixed)
-            entries += [write_chunk(self.root, spec, step, b, data) for b in range(spec.batches())]
-        return entries
+            return [write_chunk(self.root, spec, step, b, data) for b in range(spec.batches())]
+
+        return [entry for entries in files.together(write, sorted(arrays)) for entry in entries]
 
     def _gather(self, step: int, entries: list[Entry]) -> dict[str, Table]:
         """The files by array and batch: each exactly once, none missing, nothing static changed."""
@@ -287,9 +290,7 @@ class RunStore:
             if table.entries and table.entries[0].stored:
                 folder = self.root / "state.zarr" / path
                 folders |= {folder, *[p for p in folder.parents if p.is_relative_to(self.root)]}
-        for folder in sorted(folders, reverse=True):
-            with files.storing(folder, 0):
-                files.sync_folder(folder)
+        files.together(files.sync_folder, sorted(folders))
         manifest.check_files(self.root, tables.values())
 
     def _header(self, step: int, t: float, every: Mapping[str, Table], seal: str, meta: Mapping[str, Any]) -> Header:

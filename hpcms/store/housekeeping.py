@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcms.errors import StorageFailure
-from hpcms.store.files import TEMPORARY, crash, leftovers, read_file, replace
+from hpcms.store.files import TEMPORARY, crash, leftovers, read_file, replace, together
 from hpcms.store.layout import Spec, groups
 from hpcms.store.manifest import Table
 
@@ -26,10 +26,14 @@ def documents(specs: Mapping[str, Spec], steps: int) -> dict[str, dict[str, Any]
 def write_metadata(root: Path, wanted: Mapping[str, Any], known: Mapping[str, Any], step: int = -1) -> None:
     """Replace those metadata files that are not yet as ``wanted``; each is old or new, and both fit every head."""
     changed = [path for path, document in wanted.items() if known.get(path) != document]
-    for count, path in enumerate(changed):
-        if count == len(changed) // 2:
+    half = changed[len(changed) // 2] if changed else ""
+
+    def write(path: str) -> None:
+        if path == half:
             crash("metadata-part", step)
         replace(root / path, json.dumps(wanted[path], indent=1).encode())
+
+    together(write, changed)
 
 
 def read_metadata(root: Path, wanted: Mapping[str, Any], steps: int) -> dict[str, Any]:

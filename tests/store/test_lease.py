@@ -69,19 +69,21 @@ def test_a_zombie_counts_as_dead() -> None:
     assert born(process.pid) == "dead"
 
 
-def forged(root: Path, **change: object) -> None:
-    """A lease as another process would have left it."""
+def forged(root: Path, silent: float = 0.0, **change: object) -> None:
+    """A lease as another process would have left it, ``silent`` seconds ago."""
     lease = Lease(root)
     body = json.loads((root / "lease.json").read_text())
     lease.release()
-    (root / "lease.json").write_text(json.dumps({**body, "token": "other", **change}))
+    (root / "lease.json").write_text(
+        json.dumps({**body, "token": "other", "heartbeat": time.time() - silent, **change})
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "refused"),
     [
-        ({"host": "elsewhere", "heartbeat": time.time() - STALE + 60}, True),
-        ({"host": "elsewhere", "heartbeat": time.time() - STALE - 1}, False),
+        ({"host": "elsewhere", "silent": STALE - 60}, True),
+        ({"host": "elsewhere", "silent": STALE + 1}, False),
         ({"host": "elsewhere", "job": "17", "restart": "0"}, False),  # requeued: this process is its next life
         ({"host": "elsewhere", "job": "17", "restart": "1"}, True),
         ({"host": "elsewhere", "job": "18", "restart": "0"}, True),
@@ -100,7 +102,7 @@ def test_who_is_refused(
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     if "job" not in change:
         change = {"job": "", **change}
-    forged(tmp_path, **change)
+    forged(tmp_path, **change)  # type: ignore[arg-type]
     if refused:
         with pytest.raises(StorageFailure, match="another driver holds this run"):
             Lease(tmp_path)
