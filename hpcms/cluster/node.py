@@ -73,9 +73,10 @@ async def main(settings: dict[str, Any], name: str) -> None:
     loop.add_signal_handler(signal.SIGTERM, lambda: loop.call_later(FAREWELL, os._exit, 128 + signal.SIGTERM))
     dask.config.set(CONFIG)
     count = int(settings["processes"])
+    names = jobs.names(name, count)
     with tempfile.TemporaryDirectory(prefix="hpcms-", dir=settings["scratch"] or None) as scratch:
         memory, place = int(settings["memory"]) // count, settings["place"]
-        running = await nannies(jobs.names(name, count), settings["scheduler"], settings["tls"], memory, scratch, **place)
+        running = await nannies(names, settings["scheduler"], settings["tls"], memory, scratch, **place)
         await asyncio.gather(*(n.finished() for n in running))
 
 

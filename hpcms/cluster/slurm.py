@@ -90,10 +90,11 @@ async def keep(made: SLURMCluster, settings: dict[str, Any], say: Say) -> None:
     """
     number = jobs.count(Profile(**settings["profile"]), int(settings["workers"]))
     made.adapt(minimum_jobs=number, maximum_jobs=number, interval="2s")
+    scheduler: Any = made.scheduler
     stillborn = 0
     while True:
         await asyncio.sleep(LOOK_EVERY * (1 if stillborn < STILLBORN else 10))
-        known = {str(w.name) for w in made.scheduler.workers.values()}
+        known = {str(w.name) for w in scheduler.workers.values()}
         absent = {name: job for name, job in made.workers.items() if not known & set(jobs.names(name, job.processes))}
         if known:
             stillborn = 0
