@@ -63,7 +63,10 @@ class RunStore:
             root.mkdir(parents=True, exist_ok=True)
         plan = Plan.of(layout)
         if manifest.begun(root):
-            raise StorageFailure(f"{root}: already holds a run", "resume it, or choose another folder with --out")
+            hint = "" if (root / manifest.HEAD).exists() else f"its {manifest.HEAD} is lost; {manifest.offer(root)}"
+            raise StorageFailure(
+                f"{root}: already holds a run", hint or "resume it, or choose another folder with --out"
+            )
         if (root / "state.zarr").exists() and not (root / "manifests").is_dir():
             raise StorageFailure(f"{root}/state.zarr: exists, but is not of a run", "choose another folder with --out")
         self = cls(root, Lease(root))

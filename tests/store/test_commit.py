@@ -216,6 +216,11 @@ def test_a_folder_with_a_run_or_a_foreign_store_is_refused(tmp_path: Path) -> No
         advance(store, 0)
     with pytest.raises(StorageFailure, match="already holds a run"):
         create(tmp_path / "run")
+    drive(tmp_path / "long", 1)
+    (tmp_path / "long/head.json").unlink()
+    with pytest.raises(StorageFailure, match="already holds a run") as caught:
+        create(tmp_path / "long")
+    assert "--generation 1" in caught.value.hint
     (tmp_path / "other/state.zarr").mkdir(parents=True)
     with pytest.raises(StorageFailure, match="is not of a run"):
         create(tmp_path / "other")
