@@ -164,8 +164,8 @@ def layout_of(problem: Problem) -> Layout:
     mesh, parts = problem.mesh, problem.parts
     return Layout(
         nodes=mesh.nodes,
-        sites={name: mesh.sites for name in parts},
-        batch={name: problem.job.coupling.batch for name in parts},
+        sites=dict.fromkeys(parts, mesh.sites),
+        batch=dict.fromkeys(parts, problem.job.coupling.batch),
         static=("phase",),
         units=UNITS,
         constants={"coarse/cells": mesh.cells} if len(mesh.cells) else {},
@@ -188,18 +188,17 @@ def _execute(
     began, cpu = time.monotonic(), time.process_time()
     tell = progress or Silent()
     status = Status(rundir, on)
-    with closing(store), watch() as stop, status:
-        with open_executor(on, None, rundir) as executor:
-            loop = _loop(problem, store, executor, stop, tell, status)
-            try:
-                if fresh:
-                    loop.start()
-                else:
-                    loop.resume()
-                loop.run()
-            finally:
-                problem.coarse.close()
-            workers, retries = executor.workers, list(executor.retries_log)
+    with closing(store), watch() as stop, status, open_executor(on, None, rundir) as executor:
+        loop = _loop(problem, store, executor, stop, tell, status)
+        try:
+            if fresh:
+                loop.start()
+            else:
+                loop.resume()
+            loop.run()
+        finally:
+            problem.coarse.close()
+        workers, retries = executor.workers, list(executor.retries_log)
     return summarise(problem, rundir, on, workers, retries, time.monotonic() - began, time.process_time() - cpu)
 
 

@@ -28,6 +28,14 @@ class Solved:
     record: TaskRecord
 
 
+def owned(arrays: Arrays) -> Arrays:
+    """The same arrays, writable, aligned and contiguous; copied only where they are not.
+
+    What came over the wire is read-only, and numba compiles other code for it: other vector instructions, other bits.
+    """
+    return {name: np.require(value, requirements=["C", "A", "W"]) for name, value in arrays.items()}
+
+
 def nbytes(arrays: Arrays) -> int:
     """Bytes of all arrays."""
     return sum(a.nbytes for a in arrays.values())
@@ -56,7 +64,8 @@ def read_labels(source: Source) -> Array:
 
 def begin(key: str, model: FineModel, source: Source, labels: Array, ids: Array, offsets: Array) -> Solved:
     """The state at rest of a batch."""
-    state, record = measured(key, "begin", (), lambda: model.begin(source.cut(labels, ids, offsets)))
+    image = np.require(labels, requirements=["C", "A", "W"])
+    state, record = measured(key, "begin", (), lambda: model.begin(source.cut(image, ids, offsets)))
     return Solved({}, state, [], dataclasses.replace(record, bytes_out=nbytes(state)))
 
 
@@ -65,9 +74,8 @@ def solve(
 ) -> Solved:  # fmt: skip
     """Solve a batch from its committed ``history``; the last ``trial`` of the step lends its guesses only."""
     guesses = {g: trial.state[g] for g in model.guesses} if trial is not None else {}
-    (answers, state, outcomes), record = measured(
-        key, "fine", inputs, lambda: model.solve(drive, {**history, **guesses}, seeds)
-    )
+    given, before = owned(drive), owned({**history, **guesses})
+    (answers, state, outcomes), record = measured(key, "fine", inputs, lambda: model.solve(given, before, seeds))
     work = np.array([max(o.linear_iterations, 1) for o in outcomes], dtype=float)
     record = dataclasses.replace(
         record,

@@ -10,6 +10,7 @@ import numpy as np
 from hpcms.bridge.average import Average
 from hpcms.contracts import Arrays, FineModel
 from hpcms.engine.running import how_of, job_of
+from hpcms.engine.tasks import owned
 from hpcms.errors import BadInput
 from hpcms.store.run import OpenedRun, open_run
 
@@ -41,8 +42,8 @@ def _solve(
         raise BadInput(f"region {region} is not there", f"the run has regions 0 to {count - 1}")
     one = {key: value[region : region + 1] for key, value in stored.items()}
     drive: Arrays = {key: one[key] for key in model.drives}
-    history = opened.history(name, step - 1, region)
-    answers, state, outcomes = model.solve(drive, history, np.array([seed], dtype=np.uint64))
+    history = owned(opened.history(name, step - 1, region))
+    answers, state, outcomes = model.solve(owned(drive), history, np.array([seed], dtype=np.uint64))
     gap = float(Average(model.pairing).energy_gap(drive, answers)[0])
     largest = max(
         float(np.max(np.abs(answers[k] - one[k]))) / (float(np.max(np.abs(one[k]))) or 1.0) for k in model.answers
