@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.engine import resume
+from hpcms.engine import resume, run
 from hpcms.errors import NumericalFailure
 from hpcms.store.run import OpenedRun, open_run
 from hpcms.verify.context import Context
@@ -35,18 +37,18 @@ def work_increments(run: OpenedRun, fine: str) -> Array:
 
 def energy_balance(context: Context, fine: str = "creep") -> float:
     """Largest |work - change of stored energy - dissipation| of a site over the run, over its largest work of a step."""
-    run = context.run
-    work = work_increments(run, fine)
-    stored, lost = np.diff(over_steps(run, fine, "energy"), axis=0), over_steps(run, fine, "dissipation")[1:]
+    done = context.run
+    work = work_increments(done, fine)
+    stored, lost = np.diff(over_steps(done, fine, "energy"), axis=0), over_steps(done, fine, "dissipation")[1:]
     return float((np.abs(work - stored - lost).max(axis=0) / np.abs(work).max(axis=0)).max())
 
 
 def cycle_work_over_dissipation(context: Context, start: float, end: float, fine: str = "creep") -> list[float]:
     """Work of the macro stress over a closed strain cycle between two times (s) over the micro dissipation, by site."""
-    run = context.run
-    t = np.array([meta["t"] for meta in run.steps()])[1:]
+    done = context.run
+    t = np.array([meta["t"] for meta in done.steps()])[1:]
     inside = (t > start + 1e-9) & (t <= end + 1e-9)
-    work, lost = work_increments(run, fine)[inside].sum(axis=0), over_steps(run, fine, "dissipation")[1:][inside]
+    work, lost = work_increments(done, fine)[inside].sum(axis=0), over_steps(done, fine, "dissipation")[1:][inside]
     found: list[float] = (work / lost.sum(axis=0)).tolist()
     return found
 
@@ -57,9 +59,14 @@ def dissipated_share(context: Context, fine: str = "creep") -> float:
     return float(lost.sum(axis=0).min() / stored.max())
 
 
-def killed_run(context: Context, name: str, crash: str) -> Path:
-    """The job started in a process of its own that dies at a crash point of the store, ``point@step``."""
-    out = context.folder("killed") / name
+def killed_run(context: Context, crash: str) -> Path:
+    """The folder that the job leaves when its process dies at a crash point of the store, ``point@step``."""
+    made: Path = context.once(f"killed {crash}", lambda: _killed_run(context, crash))
+    return made
+
+
+def _killed_run(context: Context, crash: str) -> Path:
+    out = context.folder("killed") / crash
     code = "import sys; from hpcms.engine import run; run(sys.argv[1], size=sys.argv[2] or None, out=sys.argv[3])"
     done = subprocess.run(
         [sys.executable, "-c", code, str(context.job.path), context.job.size or "", str(out)],
@@ -78,7 +85,8 @@ def differing_after_kill(context: Context, crashes: Sequence[str], on: str = "in
     wanted = context.run.head.state_hash
     differing = 0
     for crash in crashes:
-        out = killed_run(context, f"{crash} {on}".replace(":", ""), crash)
+        out = context.folder("resumed") / f"{crash} {on}".replace(":", "")
+        shutil.copytree(killed_run(context, crash), out)
         differing += resume(out, on=on).state_hash != wanted
     return float(differing)
 
@@ -89,10 +97,43 @@ def incomplete_views(context: Context, crashes: Sequence[str]) -> float:
     bad = 0
     for crash in crashes:
         step = int(crash.partition("@")[2])
-        opened = open_run(killed_run(context, f"view {crash}", crash))
+        opened = open_run(killed_run(context, crash))
         whole = not opened.verify() and {m["step"] for m in opened.steps()} == set(range(opened.head.step + 1))
         bad += not (whole and opened.head.step in (step - 1, step))
     return float(bad)
+
+
+class WorkerKiller:
+    """Progress of a run that kills one of its workers after a step, and remembers which."""
+
+    def __init__(self, out: Path, after: int) -> None:
+        self.out, self.after, self.killed = out, after, ""
+
+    def step(self, done: float, total: float, text: str, eta: float | None) -> None:
+        """Called after each commit."""
+        opened = open_run(self.out)
+        if opened.head.step == self.after:
+            self.killed = next(r.worker for r in reversed(opened.records()) if r.kind == "fine")
+            os.kill(int(self.killed.rpartition(":")[2]), signal.SIGKILL)
+
+    def note(self, text: str) -> None:
+        """Nothing to do."""
+
+
+@further_runs
+def differing_after_worker_loss(context: Context, on: str, step: int) -> float:
+    """1 where the final hash differs after a worker was killed behind ``step``, 0 where it is the same bits.
+
+    An error where the loss did not matter, because the worker that died was never missed.
+    """
+    out = context.folder("worker loss") / on.replace(":", "")
+    killer = WorkerKiller(out, step)
+    summary = run(context.job.path, size=context.job.size, on=on, out=out, progress=killer)
+    fine = [r for r in open_run(out).records() if r.kind == "fine"]
+    later = {r.worker for r in fine if int(r.key.split("/")[2].split(".")[0]) > step + 1}
+    if not killer.killed or killer.killed in later:
+        raise NumericalFailure(f"no worker was lost behind step {step}")
+    return float(summary.state_hash != context.run.head.state_hash)
 
 
 @further_runs
@@ -108,5 +149,6 @@ QUANTITIES = {
     "dissipated_share": dissipated_share,
     "differing_after_kill": differing_after_kill,
     "incomplete_views": incomplete_views,
+    "differing_after_worker_loss": differing_after_worker_loss,
     "differing_on_other_workers": differing_on_other_workers,
 }
