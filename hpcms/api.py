@@ -29,9 +29,7 @@ def run(
 
     ``size``: ci, node or cluster. ``on``: inline, local[:N] or slurm[:PROFILE]. ``overrides``: dotted keys of the job.
     """
-    summary = engine.run(
-        job, size=size, on=on, out=out, plugins=plugins, overrides=overrides, progress=progress
-    )
+    summary = engine.run(job, size=size, on=on, out=out, plugins=plugins, overrides=overrides, progress=progress)
     return _finish(summary)
 
 

@@ -54,7 +54,7 @@ class Average:
         return np.divide(gap, size, out=np.zeros_like(gap), where=size > 0)
 
     def check(self, drive: Arrays, answer: Arrays, ids: Array) -> float:
-        """The largest energy gap. An answer that is not finite or a gap above the tolerance is a ``BridgeViolation``."""
+        """The largest energy gap; ``BridgeViolation`` where it is too large or an answer is not finite."""
         for name, value in answer.items():
             bad = ~np.isfinite(value.reshape(len(ids), -1)).all(axis=1)
             if bad.any():

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_HOME = {"Plan": "running", "Summary": "summary", "plan": "running", "resume": "running", "run": "running", "status": "running", "zoom": "zooming"}
+_HOME = dict.fromkeys(("Plan", "plan", "resume", "run", "status"), "running") | {
+    "Summary": "summary",
+    "zoom": "zooming",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -100,7 +100,7 @@ def plan_of(job: Job) -> Plan:
 def estimate(problem: Problem, workers: int, sweeps: int = 5, sample: int = 4) -> dict[str, Any]:
     """Tasks, seconds, bytes and files of a run before it starts.
 
-    The cost of a fine solve comes from the model for a sample of regions; ``sweeps`` is what a step takes by experience.
+    The cost of a fine solve comes from the model for a sample of regions; ``sweeps`` is what a step mostly takes.
     """
     steps, work, slowest, state, tasks = len(problem.plan.times), 0.0, 0.0, 0, 0
     for part in problem.parts.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -35,14 +36,16 @@ class Part:
 
 
 def batches(count: int, size: int) -> list[tuple[int, int]]:
-    """Rows [lo, hi) of each batch. They depend on the job only, never on the workers: a batch is also a chunk on disk."""
+    """Rows [lo, hi) of each batch. They depend on the job only, not on the workers: a batch is a file on disk too."""
     return [(lo, min(lo + size, count)) for lo in range(0, count, size)]
 
 
 class Exchange:
     """Submits fine tasks, waits with a deadline, hands answers back in batch order."""
 
-    def __init__(self, executor: Executor, parts: dict[str, Part], seed: int, deadline: float, check: Callable[[], None]):
+    def __init__(
+        self, executor: Executor, parts: dict[str, Part], seed: int, deadline: float, check: Callable[[], None]
+    ) -> None:
         self.executor, self.parts, self.seed, self.deadline, self.check = executor, parts, seed, deadline, check
         self.records: list[TaskRecord] = []
 
@@ -91,7 +94,7 @@ class Exchange:
         answers = {k: np.concatenate([p[0][k] for p in pieces]) for k in part.model.answers}
         return answers, [o for p in pieces for o in p[1]]
 
-    def _results(self, refs: list[Ref]) -> list:  # type: ignore[type-arg]
+    def _results(self, refs: list[Ref]) -> list[Any]:
         """All results in the order of ``refs``; looks at the stop watch, gives up when nothing moves."""
         waiting, moved = list(refs), time.monotonic()
         while waiting:

@@ -21,7 +21,7 @@ from hpcms.engine.loop import Loop, Progress
 from hpcms.engine.stop import StopWatch, watch
 from hpcms.engine.summary import Summary, coupling, efficiency, peak, series, write_json
 from hpcms.errors import BadInput, HpcmsError, ResourceFailure, StorageFailure
-from hpcms.job import Job, compare, load_job
+from hpcms.job import Job, compare, load_job, located
 from hpcms.store.commit import Layout, RunStore
 from hpcms.store.run import OpenedRun, open_run
 
@@ -74,13 +74,17 @@ def run(
 ) -> Summary:
     """Run a job file from its start into ``out`` (default runs/NAME-TIME), which must not exist or be empty."""
     loaded = load_job(Path(job), size=size, overrides=overrides, plugins=plugins)
-    problem = build(loaded)
+    problem = built(loaded)
     refuse(problem)
     rundir = Path(out) if out is not None else default_folder(loaded)
     if rundir.exists() and (not rundir.is_dir() or any(rundir.iterdir())):
-        raise BadInput(f"{rundir} is not an empty folder", f"go on with it: hpcms resume {rundir}; or choose another --out")
+        hint = f"go on with it: hpcms resume {rundir}; or choose another --out"
+        raise BadInput(f"{rundir} is not an empty folder", hint)
     rundir.mkdir(parents=True, exist_ok=True)
-    how = {"job": str(loaded.path.resolve()), "size": size, "on": on, "plugins": plugins, "overrides": dict(overrides or {}), "physics": loaded.physics_hash}
+    how = {
+        "job": str(loaded.path.resolve()), "size": size, "on": on, "plugins": plugins,
+        "overrides": dict(overrides or {}), "physics": loaded.physics_hash,
+    }  # fmt: skip
     write_json(rundir / "how.json", how)
     return _execute(problem, _created(problem, rundir), rundir, on, progress, fresh=True)
 
@@ -98,7 +102,7 @@ def resume(rundir: Path | str, on: str | None = None, progress: Progress | None 
     fresh = not (rundir / "head.json").exists()  # it died before its first commit
     if not fresh:
         refuse_changes(rundir, loaded, how, progress or Silent())
-    problem = build(loaded)
+    problem = built(loaded)
     store = _created(problem, rundir) if fresh else RunStore.open(rundir)
     return _execute(problem, store, rundir, on or how["on"], progress, fresh)
 
@@ -131,6 +135,14 @@ def job_of(rundir: Path, how: dict[str, Any]) -> Job:
     return load_job(Path(how["job"]), size=how["size"], overrides=how["overrides"], plugins=how["plugins"])
 
 
+def built(job: Job) -> Problem:
+    """The problem of a job; what is wrong with it is told with the place in the file."""
+    try:
+        return build(job)
+    except BadInput as error:
+        raise located(job, error) from error
+
+
 def default_folder(job: Job) -> Path:
     """runs/NAME-SIZE-DATE in the current folder."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -140,7 +152,7 @@ def default_folder(job: Job) -> Path:
 
 def plan(job: Path | str, *, size: str | None = None, on: str = "local", plugins: bool = False) -> Plan:
     """Tasks, memory, files, core-hours and critical path of a job; ``on`` gives the number of workers."""
-    problem = build(load_job(Path(job), size=size, plugins=plugins))
+    problem = built(load_job(Path(job), size=size, plugins=plugins))
     kind, _, count = on.partition(":")
     workers = 1 if kind == "inline" else int(count) if count.isdigit() else default_workers()
     return Plan({"job": str(job), "size": size, **estimate(problem, workers)})

@@ -70,8 +70,14 @@ def begin(key: str, model: FineModel, source: Source, labels: Array, ids: Array,
 
 
 def solve(
-    key: str, inputs: tuple[str, ...], model: FineModel, history: Arrays, trial: Solved | None, drive: Arrays, seeds: Array
-) -> Solved:  # fmt: skip
+    key: str,
+    inputs: tuple[str, ...],
+    model: FineModel,
+    history: Arrays,
+    trial: Solved | None,
+    drive: Arrays,
+    seeds: Array,
+) -> Solved:
     """Solve a batch from its committed ``history``; the last ``trial`` of the step lends its guesses only."""
     guesses = {g: trial.state[g] for g in model.guesses} if trial is not None else {}
     given, before = owned(drive), owned({**history, **guesses})
