@@ -36,8 +36,11 @@ def write_metadata(root: Path, wanted: Mapping[str, Any], known: Mapping[str, An
     together(write, changed)
 
 
-def read_metadata(root: Path, wanted: Mapping[str, Any], steps: int) -> dict[str, Any]:
-    """The metadata files on disk. They must be as ``wanted``; a commit that was cut off may have added a step."""
+def read_metadata(root: Path, wanted: Mapping[str, Any], steps: int, more: int = 1) -> dict[str, Any]:
+    """The metadata files on disk. They must be as ``wanted``, but may have up to ``more`` steps than that.
+
+    One more is what a commit leaves that was cut off; beside a driver that goes on there may be many.
+    """
     found: dict[str, Any] = {}
     for path, document in wanted.items():
         try:
@@ -46,7 +49,7 @@ def read_metadata(root: Path, wanted: Mapping[str, Any], steps: int) -> dict[str
             same = {**here, "shape": [steps, *here["shape"][1:]]} if room is not None else here
             if document["node_type"] == "group":  # its attributes name the arrays below, and those may be more already
                 same = {**here, "attributes": document["attributes"]}
-            if same != document or (room is not None and not steps <= room <= steps + 1):
+            if same != document or (room is not None and not steps <= room <= steps + more):
                 raise ValueError("it is not what the commit wrote")
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
             raise StorageFailure(f"{path}: damaged metadata: {error}") from error

@@ -100,7 +100,7 @@ class Plan:
         if group == "coarse" and length == self.nodes:
             return "node"
         model = group.removeprefix("sites/")
-        return "site" if model in self.grids and length == self.grids[model][0] else last
+        return "site" if model in self.grids and length == self.grids[model][0] else f"{last}_item"
 
     def spec(self, path: str, shape: tuple[int, ...], dtype: np.dtype[Any], item: str, stepped: bool = True) -> Spec:
         """The declaration of the array ``path``, whose leading axis is ``item`` (node, site, region, ...)."""

@@ -168,7 +168,7 @@ class OpenedRun:
         wanted = housekeeping.documents(self.specs, len(self._headers))
         for path, document in wanted.items():
             try:
-                housekeeping.read_metadata(self.root, {path: document}, len(self._headers))
+                housekeeping.read_metadata(self.root, {path: document}, len(self._headers), more=2**40)
             except StorageFailure as error:
                 problems.append(str(error))
         for header in self._headers:

@@ -82,6 +82,7 @@ def test_the_tree_has_units_coordinates_and_scales(opened: OpenedRun) -> None:
     assert np.array_equal(tree["coarse/x"].values, layout().nodes[:, 0])
     assert tree["sites/creep/stress"].dims == ("step", "site", "mandel")
     assert tree["sites/creep/tangent"].dims == ("step", "site", "mandel", "mandel_2")
+    assert tree["coarse/cells"].dims == ("cells_item", "n4")  # not the array's own name: that would be an index
     assert tree["fine_creep/phase"].dims == ("region", "voxel_x", "voxel_y", "voxel_z")
     assert [entry["asset"] for entry in tree.attrs["multiscales"]["layout"]] == ["fine_creep", "coarse"]
 
@@ -149,6 +150,18 @@ def busy(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     os.kill(process.pid or 0, signal.SIGKILL)
     process.join()
+
+
+def test_a_run_opened_earlier_stays_as_it_was(tmp_path: Path) -> None:
+    with create(tmp_path, keep=2) as store:
+        advance(store, 0)
+        run = open_run(tmp_path)
+        for step in range(1, 5):
+            advance(store, step)
+    assert run.head.step == 0
+    assert run.tree["coarse/temperature"].shape == (1, 12)
+    assert run.verify() == []
+    assert fine_read(run, 0) == "pruned"
 
 
 def fine_read(run: OpenedRun, step: int) -> str:
