@@ -138,6 +138,14 @@ class CoarseModel(Protocol):
         """Assemble residual and tangent from the answers at ``u`` and do one linear or Newton step."""
         ...
 
+    def summary(self, u: Arrays, step: Step) -> dict[str, float]:
+        """Named scalars of an accepted state in SI units, such as the settlement of a footing."""
+        ...
+
+    def close(self) -> None:
+        """Let go of matrices and ranks."""
+        ...
+
 
 class Bridge(Protocol):
     """Lift (coarse to fine) and restrict (fine to coarse), with the invariants it promises."""
@@ -196,9 +204,13 @@ class Ref(Protocol):
 
 
 class Executor(Protocol):
-    """Runs pure functions. Arguments may be ``Ref``s of earlier tasks; results stay with the worker."""
+    """Runs pure functions. Arguments may be ``Ref``s of earlier tasks; results stay with the worker.
+
+    ``retries_log``: (key, reason) of every task that had to run again.
+    """
 
     workers: int
+    retries_log: list[tuple[str, str]]
 
     def submit(self, function: Any, *args: Any, key: str, retries: int = 2) -> Ref: ...
 

@@ -21,4 +21,4 @@ def find(name: str) -> type[Any]:
     """The scheme class of file ``name``."""
     if name not in names():
         raise BadInput(f"unknown scheme {name!r}", hint=f"known schemes: {', '.join(names())}")
-    return importlib.import_module(f"{__name__}.{name}").SCHEME  # type: ignore[no-any-return]
+    return importlib.import_module(f"{__name__}.{name}").SCHEME

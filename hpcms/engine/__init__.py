@@ -5,10 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_HOME = dict.fromkeys(("Plan", "plan", "resume", "run", "status"), "running") | {
-    "Summary": "summary",
-    "zoom": "zooming",
-}
+_HOME = {"Summary": "summary", "zoom": "zooming"}
+_HOME |= dict.fromkeys(("Plan", "plan", "resume", "run", "status"), "running")
 
 
 def __getattr__(name: str) -> Any:

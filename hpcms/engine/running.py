@@ -290,11 +290,13 @@ def summarise(
     records, steps = opened.records(), opened.steps()
     own = on == "inline"
     elsewhere = 0.0 if own else sum(r.cpu_s for r in records if r.kind != "coarse")
+    seen = efficiency(records, workers)
     summary = Summary(
         rundir=str(rundir), title=problem.job.title, size=problem.job.size, on=on, workers=workers,
         state_hash=opened.head.state_hash, steps=opened.head.step, wall_s=wall, cpu_s=cpu + elsewhere,
-        peak_memory_bytes=peak(records, tasks.peak_memory()) if not own else tasks.peak_memory(),
-        coupling=coupling(steps), series=series(steps), retries=retries, **efficiency(records, workers),
+        peak_memory_bytes=tasks.peak_memory() if own else peak(records, tasks.peak_memory()),
+        work_s=seen["work_s"], span_s=seen["span_s"], lower_bound_s=seen["lower_bound_s"],
+        efficiency=seen["efficiency"], coupling=coupling(steps), series=series(steps), retries=retries,
     )  # fmt: skip
     summary.write(rundir)
     return summary

@@ -1,7 +1,7 @@
 """Lower bounds on the time of a run, from its own task records.
 
 T1     the work: CPU seconds of all tasks
-span   the longest chain of tasks that had to wait for one another (LB2 of the design: what was executed, infinitely many workers)
+span   the longest chain of tasks that had to wait for one another (LB2 of the design)
 LB0    max(T1 / P, the slowest batch's own chain, the coarse chain)
 
 Source: R. L. Graham, SIAM J. Appl. Math. 17 (1969) 416-429: no schedule on P workers beats max(T1 / P, span).

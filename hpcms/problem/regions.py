@@ -19,9 +19,9 @@ from hpcms.problem.generators import GENERATORS, Shape
 class Source:
     """Where regions take their voxels from.
 
-    ``image``: a file whose windows are cut at another offset for each region, or ``generator``: the name of a drawn cell
-    that all regions share; neither: fine models without voxels. ``names``: the phases by label. ``coarsen``: the grey
-    values are first averaged over cubes of this edge. ``window``: edge in (coarsened) voxels.
+    ``image``: a file whose windows are cut at another offset for each region, or ``generator``: the name of a drawn
+    cell that all regions share; neither: fine models without voxels. ``names``: the phases by label. ``coarsen``: the
+    grey values are first averaged over cubes of this edge. ``window``: edge in (coarsened) voxels.
     """
 
     names: tuple[str, ...] = ()

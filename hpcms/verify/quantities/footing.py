@@ -57,7 +57,7 @@ def conductivity_within_bounds(context: Context) -> float:
 
 
 def rate_at_twice_the_stress(context: Context, strain: float, rate: float) -> float:
-    """Creep rate at twice the stress over the rate at the stress, for a window of the tomogram under confined compression.
+    """Creep rate at twice the stress over that at the stress: a window of the tomogram in confined compression.
 
     Measured at eight times the rate: the stress that belongs to it is compared with twice the stress. The strain is so
     large that elasticity carries no more than about 1e-5 of it (the law is one of small strain at any size).
