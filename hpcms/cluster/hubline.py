@@ -23,15 +23,19 @@ SILENCE = 45.0  # s without a sign of life after which the hub counts as dead
 class HubLine:
     """A running hub. ``hear`` is called with each event, and once with ``{"gone": reason}`` when it is no more."""
 
-    def __init__(self, settings: dict[str, Any], variables: dict[str, str], log: Path,
-                 hear: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, settings: dict[str, Any], variables: dict[str, str], log: Path, hear: Callable[[dict[str, Any]], None]
+    ) -> None:
         self._hear = hear
         with log.open("ab") as sink:
             # A session of its own: ^C on the terminal is for the driver, which wants to commit first.
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "hpcms.cluster.hub"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sink,
-                env=environment.clean(os.environ, keep_slurm=False) | variables, start_new_session=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=sink,
+                env=environment.clean(os.environ, keep_slurm=False) | variables,
+                start_new_session=True,
             )
         assert self.process.stdout is not None
         self._events = self.process.stdout

@@ -100,7 +100,10 @@ class RemoteExecutor:
             self._log.line(f"{s.workers} workers share {cores()} cores")
         self._hub = HubLine(orders, variables, self._log.path, self._hear)
         self._stack.callback(self._hub.close, 15.0)
-        self._wait(lambda: self._refused or (self._ready and self._addresses), s.opening, "the first worker to start")
+        try:
+            self._wait(lambda: self._refused or (self._ready and self._addresses), s.opening, "the first worker")
+        except Stopped as error:  # nothing has begun that could be resumed
+            raise ResourceFailure(str(error), hint="see log.txt of the run") from None
         if not self._addresses:
             raise ResourceFailure(f"no workers from SLURM: {self._refused}", hint="correct the profile")
         self._patience = s.lost_after
@@ -300,7 +303,7 @@ class RemoteExecutor:
                 now = time.monotonic()
                 lost = None if self._empty_since is None else self._empty_since + self._patience
                 if lost is not None and now >= lost:
-                    raise WorkersLost(f"no worker was left for {self._patience:g} s", hint=RESUME)
+                    raise WorkersLost(f"there was no worker for {self._patience:g} s", hint=RESUME)
                 if now >= deadline:
                     raise DeadlineExceeded(f"waited {timeout:g} s for {what}", hint="see log.txt of the run")
                 self._state.wait((deadline if lost is None else min(deadline, lost)) - now)

@@ -29,7 +29,7 @@ class Job(SLURMJob):
         super().__init__(scheduler, name, **options)
         self._profile, self._say, self.processes = profile, say, profile.processes
         self._folder, self._logs = Path(settings["folder"]), Path(settings["logs"])
-        self._variables = settings["variables"]
+        self._variables = environment.worker_variables() | settings["variables"]
         self._node = {
             "scheduler": scheduler,
             "tls": settings["tls"],
