@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,10 @@ def _solve(model: FineModel, drive: Arrays, state: Arrays) -> tuple[Arrays, Arra
 
 
 def _whole(context: Context) -> tuple[Array, Array]:
-    """Labels of the whole tomogram and its conductivity tensor, taken as periodic."""
+    """Labels of the whole tomogram as it was measured, and its conductivity tensor, taken as periodic."""
 
     def make() -> tuple[Array, Array]:
-        source, model = source_of(context.job), context.job.fine["conduction"].params
+        source, model = replace(source_of(context.job), coarsen=1), context.job.fine["conduction"].params
         labels = source.labels()
         regions = Regions(np.zeros(1, np.int64), labels[None], source.names)
         answers, _ = _solve(model, {"gradient": np.ones((1, 3))}, model.begin(regions))
