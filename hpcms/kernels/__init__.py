@@ -16,9 +16,12 @@ import numba  # noqa: E402  (numba reads its cache folder when it is imported)
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Only such freedoms as keep isnan and isfinite alive; division by zero gives inf as in NumPy, not an exception.
+# A kernel that calls another one takes its lines in: a call that is left may reach, in the process that compiles, another
+# copy of the inner kernel than in a process that loads the cache, and the two copies round differently.
 JIT: dict[str, Any] = {
     "cache": True,
     "nogil": True,
+    "forceinline": True,
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "arcp", "nsz"},
 }
