@@ -35,19 +35,19 @@ def wait_for_two(executor: Executor) -> None:
         time.sleep(0.2)
 
 
-def chains(executor: Executor) -> list[Ref]:
-    """Six chains of four steps of 0.2 s, each with a state that stays on its worker."""
+def chains(executor: Executor, seconds: float) -> list[Ref]:
+    """Six chains of four steps of some seconds, each with a state that stays on its worker."""
     refs = [executor.submit(tasks.draw, i, 500, key=f"0/{i}") for i in range(6)]
     for n in range(1, 5):
-        refs = [executor.submit(tasks.step, ref, n, 0.2, key=f"{n}/{i}") for i, ref in enumerate(refs)]
+        refs = [executor.submit(tasks.step, ref, n, seconds, key=f"{n}/{i}") for i, ref in enumerate(refs)]
     return refs
 
 
 def test_a_cancelled_job_is_replaced_and_the_answer_is_the_same(tmp_path: Path) -> None:
     with open_executor("inline", None, tmp_path / "inline") as inline:
-        expected = [inline.result(ref, T).tobytes() for ref in chains(inline)]
+        expected = [inline.result(ref, T).tobytes() for ref in chains(inline, 0.0)]
     with open_executor(f"slurm:{PROFILE}", None, tmp_path / "slurm") as executor:
-        refs = chains(executor)
+        refs = chains(executor, 0.2)
         wait_for_two(executor)
         first = sorted(jobs())[0]
         subprocess.run(["scancel", first], check=True)
