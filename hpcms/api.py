@@ -40,8 +40,11 @@ def resume(rundir: Path | str, *, on: str | None = None, progress: Progress | No
 
 def _finish(summary: Summary) -> Summary:
     rundir = Path(summary.rundir)
-    job = job_of(rundir, how_of(rundir))
-    summary.claims = evaluate(Context(job, rundir / "claims", finished=open_run(rundir)))
+    how = how_of(rundir)
+    context = Context(
+        job_of(rundir, how), rundir / "claims", finished=open_run(rundir), overrides=how["overrides"]
+    )
+    summary.claims = evaluate(context)
     summary.write(rundir)
     write_report(rundir)
     return summary

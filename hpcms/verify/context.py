@@ -16,13 +16,15 @@ from hpcms.store.run import OpenedRun, open_run
 class Context:
     """``rundir``: a folder of this evaluation. ``finished``: the job's run, where the engine has just made it.
 
-    Otherwise ``run`` is made when first asked for. ``notes``: what one quantity leaves for the next one to use.
+    Otherwise ``run`` is made when first asked for. ``overrides``: those of the run, they hold for its variants too.
+    ``notes``: what one quantity leaves for the next one to use.
     """
 
     job: Job
     rundir: Path
     on: str = "inline"
     finished: OpenedRun | None = None
+    overrides: Mapping[str, object] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -60,7 +62,8 @@ class Context:
         def make() -> OpenedRun:
             engine = importlib.import_module("hpcms.engine")  # late: the engine itself evaluates claims
             out = self.rundir / "runs" / name
-            engine.run(self.job.path, size=self.job.size, on=on or self.on, out=out, overrides=overrides)
+            merged = {**self.overrides, **overrides}
+            engine.run(self.job.path, size=self.job.size, on=on or self.on, out=out, overrides=merged)
             return open_run(out)
 
         made: OpenedRun = self.once(f"run {name}", make)
