@@ -107,8 +107,8 @@ def differing_after_scancel(context: Context, cancel_after: int) -> float:
 
 
 def places_named_in_code(context: Context) -> float:
-    """Lines of the package that set a partition, an account, a node list or a constraint of SLURM to a fixed word."""
-    fixed = re.compile(r"""(--(partition|account|nodelist|constraint|qos)[= ]|#SBATCH -[pACw] )[A-Za-z0-9]""")
+    """Lines of the package that set a partition, an account, a node list or a service class of SLURM to a fixed word."""
+    fixed = re.compile(r"""(--(partition|account|nodelist|qos)[= ]|#SBATCH -[pACw] )[A-Za-z0-9]""")
     package = Path(__file__).resolve().parents[2]
     files = [p for p in package.rglob("*.py") if p != Path(__file__).resolve()]
     lines = [line for p in files for line in p.read_text(encoding="utf-8").splitlines()]
