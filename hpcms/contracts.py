@@ -218,6 +218,10 @@ class Executor(Protocol):
         """The value. Raises ``TaskFailed`` with the key and cause, ``DeadlineExceeded``, or ``WorkersLost``."""
         ...
 
+    def results(self, refs: Sequence[Ref], timeout: float) -> list[Any]:
+        """The values of all, gathered in one exchange; raises as ``result`` does."""
+        ...
+
     def done(self, refs: Iterable[Ref], timeout: float) -> list[Ref]:
         """Waits until at least one of ``refs`` is done and returns all that are, failed ones included."""
         ...

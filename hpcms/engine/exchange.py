@@ -107,7 +107,7 @@ class Exchange:
                 waiting, moved = [r for r in waiting if id(r) not in finished], time.monotonic()
             elif time.monotonic() - moved > self.deadline:
                 raise DeadlineExceeded(f"no task finished within {self.deadline:.0f} s; waiting for {waiting[0].key}")
-        results = [self.executor.result(ref, timeout=self.deadline) for ref in refs]
+        results = self.executor.results(refs, timeout=self.deadline)
         self.executor.release(refs)
         return results
 
