@@ -9,7 +9,6 @@ from hpcms import engine
 from hpcms.engine.loop import Progress
 from hpcms.engine.running import how_of, job_of
 from hpcms.engine.summary import Summary
-from hpcms.report import write_report
 from hpcms.store.run import open_run
 from hpcms.verify.claims import evaluate
 from hpcms.verify.context import Context
@@ -33,18 +32,23 @@ def run(
     return _finish(summary)
 
 
-def resume(rundir: Path | str, *, on: str | None = None, progress: Progress | None = None) -> Summary:
-    """Go on with a run from its last committed step, then check its claims and write its report."""
-    return _finish(engine.resume(rundir, on=on, progress=progress))
+def resume(
+    rundir: Path | str, *, on: str | None = None, progress: Progress | None = None, generation: int | None = None
+) -> Summary:
+    """Go on with a run from its last committed step, then check its claims and write its report.
+
+    ``generation``: go back to this commit first, where a later one is damaged.
+    """
+    return _finish(engine.resume(rundir, on=on, progress=progress, generation=generation))
 
 
 def _finish(summary: Summary) -> Summary:
     rundir = Path(summary.rundir)
     how = how_of(rundir)
-    context = Context(
-        job_of(rundir, how), rundir / "claims", finished=open_run(rundir), overrides=how["overrides"]
-    )
+    context = Context(job_of(rundir, how), rundir / "claims", finished=open_run(rundir), overrides=how["overrides"])
     summary.claims = evaluate(context)
     summary.write(rundir)
+    from hpcms.report import write_report  # here: the plotting library is not needed before
+
     write_report(rundir)
     return summary

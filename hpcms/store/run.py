@@ -6,10 +6,9 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from hpcms.contracts import Array, Arrays, TaskRecord
 from hpcms.errors import StorageFailure
@@ -22,6 +21,9 @@ from hpcms.store.layout import Spec
 from hpcms.store.manifest import Head, Header, Table
 from hpcms.store.trace import read_records
 from hpcms.store.verified import VerifiedStore
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def open_run(path: Path | str, generation: int | None = None) -> OpenedRun:
@@ -150,6 +152,8 @@ class OpenedRun:
     def tree(self) -> xr.DataTree:
         """All arrays over all committed steps, lazily. Values of a step in which an array did not exist yet are NaN."""
         store = VerifiedStore(self.root, self.specs, len(self._headers), self._find)
+        import xarray as xr  # here, because it takes two seconds that most commands need not wait
+
         opened: Any = xr.open_datatree  # its annotation knows no Zarr store, which its Zarr engine takes
         tree: xr.DataTree = opened(
             store, engine="zarr", consolidated=False, decode_times=False, mask_and_scale=False, cache=False
