@@ -168,11 +168,12 @@ class Solid:
     def _store(self, state: Arrays, cell: Cell, step: Step, strain: Array) -> None:
         """Writes one region's new state into its views."""
         cell.write_history(step.vp, state["creep_strain"])
-        state["displacement"][:] = state["trial"][:] = cell.write_field(step.u, 0)
+        cell.write_field(step.u, 0, state["displacement"])
+        state["trial"][:] = state["displacement"]
         state["strain"][:] = state["trial_strain"][:] = strain
         state["shears"][3:] |= (strain[3:] != 0.0).astype(np.uint8)
         for k, place, column in zip(PLANES[self.plane], state["response"], step.response, strict=True):
-            place[:] = cell.write_field(column, int(CLASSES[k]))
+            cell.write_field(column, int(CLASSES[k]), place)
 
     def cost(self, regions: Regions) -> Array:
         """Seconds: about 300 passes of 100 ns a solid voxel and 60 ns a voxel, and 20 us a pass."""

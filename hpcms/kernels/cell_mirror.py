@@ -15,6 +15,9 @@ matrix products, axis by axis.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import NamedTuple
+
 import numba
 import numpy as np
 
@@ -23,7 +26,7 @@ from hpcms.kernels import JIT
 from hpcms.kernels.elements import blocks_of, corners, load_bearing, read_history, write_history
 from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
 from hpcms.kernels.hex8_creep import tangent
-from hpcms.kernels.krylov import advance, direct, dot
+from hpcms.kernels.krylov import NEARLY, WINDOW, advance, direct, dot, settled
 
 Operator = tuple[Array, Array, Array, Array]  # of ``hex8_creep.tangent``: t, moduli, law, geo
 
@@ -168,21 +171,21 @@ def _green(r: Array, classes: Array, X: Array, Y: Array, Z: Array, inverse: Arra
 
 @numba.njit(**JIT)
 def _conjugate(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, geo: Array, signs: Array, faces: Array,
-               classes: Array, X: Array, Y: Array, Z: Array, inverse: Array, r: Array, x: Array, goal: float, energy: bool,
-               limit: int) -> int:  # fmt: skip
+               classes: Array, X: Array, Y: Array, Z: Array, inverse: Array, r: Array, x: Array, goal: float, energy: float,
+               share: float, limit: int) -> int:  # fmt: skip
     """``MirrorCell.conjugate``, all of it compiled."""
     z, p, q = np.empty_like(r), np.zeros_like(r), np.empty_like(r)
     w = np.zeros((3, signs.shape[0] * r.shape[2] + 1))
     f, work, other, old = np.empty_like(w), np.empty(2 * r.shape[2]), np.empty(r.shape[2]), 1.0
     zero, total = np.zeros((signs.shape[0], 6)), np.zeros((signs.shape[0], 6))
     r1, x1, z1, p1, q1 = r.reshape(-1), x.reshape(-1), z.reshape(-1), p.reshape(-1), q.reshape(-1)
-    size = dot(r1, r1)
+    size, drops = dot(r1, r1), np.zeros(WINDOW)
     for iteration in range(limit):
-        if not energy and size <= goal * goal:
+        if size <= goal * goal:
             return iteration
         _green(r, classes, X, Y, Z, inverse, z, work, other)
         rz = dot(r1, z1)
-        if not rz > (goal * goal if energy else 0.0):
+        if not rz > NEARLY * share * energy:
             return iteration
         direct(z1, rz / old, p1)
         old = rz
@@ -193,125 +196,190 @@ def _conjugate(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, g
         if not pq > 0.0:
             return iteration
         size = advance(rz / pq, p1, q1, x1, r1)
+        energy -= rz * rz / pq
+        if share > 0.0 and settled(drops, iteration, rz * rz / pq, energy, share):
+            return iteration + 1
     return limit
+
+
+@numba.njit(**JIT)
+def _read_field(field: Array, mirror: Array, signs: Array, v: Array) -> None:
+    """v (classes, 3, x, y, z) <- what the sheets see of a field of the cell; the inverse of ``_write_field``."""
+    _, nx, ny, nz = field.shape
+    share = 1.0 / mirror.shape[0]
+    v[:] = 0.0
+    for s in range(mirror.shape[0]):
+        for c in range(3):
+            own = share * (1.0 - 2.0 * mirror[s, c])
+            for i in range(v.shape[2]):
+                a = (nx - i) % nx if mirror[s, 0] else i % nx
+                for j in range(v.shape[3]):
+                    b = (ny - j) % ny if mirror[s, 1] else j % ny
+                    row = field[c, a, b]
+                    for k in range(v.shape[4]):
+                        value = own * row[(nz - k) % nz if mirror[s, 2] else k % nz]
+                        for m in range(v.shape[0]):
+                            v[m, c, i, j, k] += signs[s, m] * value
+
+
+@numba.njit(**JIT)
+def _write_field(v: Array, signs: Array, field: Array) -> None:
+    """field (3, nx, ny, nz) <- the classes v at all nodes of the cell; signs: (8 reflections, classes)."""
+    _, nx, ny, nz = field.shape
+    for i in range(nx):
+        x = 1 if 2 * i > nx else 0
+        for j in range(ny):
+            y = 1 if 2 * j > ny else 0
+            for k in range(nz):
+                z = 1 if 2 * k > nz else 0
+                a, b, c = nx - i if x else i, ny - j if y else j, nz - k if z else k
+                row = signs[x + 2 * y + 4 * z]
+                p, q, r = 0.0, 0.0, 0.0
+                for m in range(v.shape[0]):
+                    p += row[m] * v[m, 0, a, b, c]
+                    q += row[m] * v[m, 1, a, b, c]
+                    r += row[m] * v[m, 2, a, b, c]
+                field[0, i, j, k] = p * (1 - 2 * x)
+                field[1, i, j, k] = q * (1 - 2 * y)
+                field[2, i, j, k] = r * (1 - 2 * z)
+
+
+class Tables(NamedTuple):
+    """What a mirrored cell needs beside its image: transforms, symbols, and for each shift the signs of the symmetry.
+
+    ``mirror``: (sheets, 3) reflected axes; ``images``: (8, 4) reflections and the sheet each shows; ``flips``: (sheets, 6) signs
+    of the strain components; by shift: ``classes``, ``signs`` (sheets, classes), ``all_signs`` (8, classes), ``faces`` (classes,
+    3, nodes) 0 where symmetry holds a component, ``seen`` (6,) components of the mean stress that are not zero.
+    """
+
+    nodes: tuple[int, ...]
+    waves: tuple[Array, ...]
+    axes: tuple[Array, ...]
+    norm: Array
+    mirror: Array
+    images: Array
+    flips: Array
+    classes: tuple[Array, ...]
+    signs: tuple[Array, ...]
+    all_signs: tuple[Array, ...]
+    faces: tuple[Array, ...]
+    seen: tuple[Array, ...]
+
+
+def _along(values: Array, axis: int) -> Array:
+    return values.reshape([-1 if d == axis else 1 for d in range(3)])
+
+
+def _faces(nodes: tuple[int, ...], classes: Array) -> Array:
+    """(classes, 3, nodes): 0 on the planes where a component is odd, else 1."""
+    face = np.ones((len(classes), 3, *nodes))
+    for m, c in np.ndindex(len(classes), 3):
+        for axis, n in enumerate(nodes):
+            if (int(classes[m]) >> axis & 1) ^ (c == axis):
+                face[m, c] *= _along(np.r_[0.0, np.ones(n - 2), 0.0], axis)
+    return face.reshape(len(classes), 3, -1)
+
+
+@lru_cache(maxsize=32)
+def tables(box: tuple[int, ...], spacing: tuple[float, float, float], group: tuple[int, ...]) -> Tables:
+    """Tables of all windows of ``box`` voxels whose drive and history hold the classes ``group``."""
+    nodes, own = tuple(n + 1 for n in box), np.array(group)
+    # one reflection for each pattern of signs on the group
+    patterns = [tuple(PARITY[n & own].tolist()) for n in range(8)]
+    sheets = [patterns.index(p) for p in dict.fromkeys(patterns)]
+    shown = [[patterns[s] for s in sheets].index(p) for p in patterns]
+    classes = tuple(own ^ shift for shift in range(8))
+    all_signs = tuple(1.0 - 2.0 * PARITY[np.arange(8)[:, None] & c[None]] for c in classes)
+    norm = np.ones(nodes)
+    for axis, n in enumerate(box):
+        norm = norm * _along(np.r_[1.0, np.full(n - 1, 2.0), 1.0] / n, axis)
+    return Tables(
+        nodes=nodes,
+        waves=tuple(np.array([wave(n, 0), wave(n, 1)]) for n in nodes),
+        axes=tuple(axis_symbol(np.pi / n * np.arange(n + 1), h) for n, h in zip(box, spacing, strict=True)),
+        norm=norm.reshape(-1) / (np.prod(spacing) * len(group)),
+        mirror=REFLECTIONS[sheets],
+        images=np.column_stack([REFLECTIONS, shown]),
+        flips=1.0 - 2.0 * PARITY[np.array(sheets)[:, None] & CLASSES[None]],
+        classes=classes,
+        signs=tuple(np.ascontiguousarray(signs[sheets]) for signs in all_signs),
+        all_signs=all_signs,
+        faces=tuple(_faces(nodes, c) for c in classes),
+        seen=tuple(np.isin(CLASSES, c) for c in classes),
+    )
 
 
 class MirrorCell:
     """The verbs of ``PeriodicCell`` for a mirrored image (nx, ny, nz); ``group``: the classes D of drive and history."""
 
     def __init__(self, phase: Array, solid: Array, spacing: tuple[float, float, float], group: tuple[int, ...]) -> None:
-        self.cell = phase.shape
-        self.box = np.array(phase.shape) // 2
-        self.nodes = tuple(int(n) + 1 for n in self.box)
-        self.count = int(np.prod(self.nodes))
-        self.group = np.array(group)
-        # one reflection for each pattern of signs on the group
-        patterns = [tuple(PARITY[n & self.group]) for n in range(8)]
-        sheets = [patterns.index(p) for p in dict.fromkeys(patterns)]
-        self.sheets, self.mirror = np.array(sheets), REFLECTIONS[sheets]
-        shown = [[patterns[s] for s in sheets].index(p) for p in patterns]
-        self.images = np.column_stack([REFLECTIONS, shown])
-        window = tuple(slice(0, int(n)) for n in self.box)
+        self.cell, self.box, self.group = phase.shape, np.array(phase.shape) // 2, group
+        box = tuple(self.box.tolist())
+        self.tables = tables(box, spacing, group)
+        self.mirror, self.count, sheets = self.tables.mirror, int(np.prod(self.tables.nodes)), len(group)
+        window = tuple(slice(0, n) for n in box)
         voxels, kinds = blocks_of(phase[window], load_bearing(solid[phase])[window])
-        each, total = len(sheets), len(sheets) * self.count
-        conn = corners(voxels, tuple(self.box), self.nodes, total)
-        self.voxels, self.phase = np.tile(voxels, (each, 1)), np.tile(kinds, each)
-        self.sheet = np.repeat(np.arange(each), len(kinds))
-        lift = np.where(conn == total, 0, self.count)[None] * np.arange(each)[:, None, None, None]
+        spare = sheets * self.count
+        conn = corners(voxels, box, self.tables.nodes, spare).astype(np.int64)
+        lift = np.where(conn == spare, 0, self.count)[None] * np.arange(sheets)[:, None, None, None]
         self.conn = np.ascontiguousarray((conn[None] + lift).reshape(-1, *conn.shape[1:]), np.uint64)
-        self.volume = float(np.prod(spacing)) * float(np.prod(self.box)) * each
-        self.length = 3 * self.count * each
-        self._prepare(spacing)
-
-    def _prepare(self, spacing: tuple[float, float, float]) -> None:
-        """Tables of the transforms and of the planes on which symmetry holds a component."""
-        angles = [np.pi / n * np.arange(n + 1) for n in self.box]
-        self.axes = [axis_symbol(t, h) for t, h in zip(angles, spacing, strict=True)]
-        self.waves = [np.array([wave(n, 0), wave(n, 1)]) for n in self.nodes]
-        ends = [np.r_[1.0, np.zeros(n - 1), 1.0] for n in self.box]
-        self.faces = {}
-        for shift in range(8):
-            face = np.ones((len(self.group), 3, *self.nodes))
-            for m, c in np.ndindex(face.shape[:2]):
-                for axis in range(3):
-                    odd = (int(self.group[m] ^ shift) >> axis & 1) ^ (c == axis)
-                    if odd:
-                        face[m, c] *= (1.0 - ends[axis]).reshape([-1 if d == axis else 1 for d in range(3)])
-            self.faces[shift] = face.reshape(len(self.group), 3, -1)
-        norm = np.ones(self.nodes)
-        for axis, end in enumerate(ends):
-            norm = norm * ((2.0 - end) / self.box[axis]).reshape([-1 if d == axis else 1 for d in range(3)])
-        self.norm = norm.reshape(-1) / (np.prod(spacing) * len(self.group))
+        self.voxels, self.phase = np.tile(voxels, (sheets, 1)), np.tile(kinds, sheets)
+        self.sheet = np.repeat(np.arange(sheets), len(kinds))
+        self.volume = float(np.prod(spacing)) * float(np.prod(self.box)) * sheets
+        self.length = 3 * spare
         self.inverse = np.empty((6, self.count))
         self.work = (np.empty(2 * self.count), np.empty(self.count))
-
-    def _signs(self, shift: int) -> Array:
-        """(sheets, classes) signs of the classes group ^ shift under the sheets' reflections."""
-        return 1.0 - 2.0 * PARITY[self.sheets[:, None] & (self.group ^ shift)[None]]
 
     def _vector(self, v: Array) -> Array:
         return v.reshape(len(self.group), 3, self.count)
 
     def spread(self, v: Array, shift: int) -> Array:
-        w = np.zeros((3, len(self.sheets) * self.count + 1))
-        _spread(self._vector(v), self._signs(shift), w)
+        w = np.zeros((3, len(self.group) * self.count + 1))
+        _spread(self._vector(v), self.tables.signs[shift], w)
         return w
 
     def collect(self, f: Array, shift: int) -> Array:
         r = np.empty(self.length)
-        _collect(f, self._signs(shift), self.faces[shift], self._vector(r))
+        _collect(f, self.tables.signs[shift], self.tables.faces[shift], self._vector(r))
         return r
 
     def set_moduli(self, lam: float, mu: float, mean: float) -> None:
-        inverse_symbol(*self.axes, lam, mu, mean, 1.0, self.inverse.reshape(6, *self.nodes))
-        self.inverse *= self.norm
+        inverse_symbol(*self.tables.axes, lam, mu, mean, 1.0, self.inverse.reshape(6, *self.tables.nodes))
+        self.inverse *= self.tables.norm
 
-    def conjugate(self, operator: Operator, r: Array, x: Array, shift: int, goal: float, energy: bool, limit: int) -> int:
-        return int(_conjugate(self.conn, self.sheet, *operator, self._signs(shift), self.faces[shift], self.group ^ shift,
-                              *self.waves, self.inverse, self._vector(r), self._vector(x), goal, energy, limit))  # fmt: skip
+    def conjugate(self, operator: Operator, r: Array, x: Array, shift: int, goal: float, energy: float, share: float,
+                  limit: int) -> int:  # fmt: skip
+        t = self.tables
+        return int(_conjugate(self.conn, self.sheet, *operator, t.signs[shift], t.faces[shift], t.classes[shift], *t.waves,
+                              self.inverse, self._vector(r), self._vector(x), goal, energy, share, limit))  # fmt: skip
 
     def precondition(self, r: Array, z: Array, shift: int) -> None:
-        _green(self._vector(r), self.group ^ shift, *self.waves, self.inverse, self._vector(z), *self.work)
+        t = self.tables
+        _green(self._vector(r), t.classes[shift], *t.waves, self.inverse, self._vector(z), *self.work)
 
-    def strains(self, strain: Array, shift: int) -> Array:
-        return (1.0 - 2.0 * PARITY[self.sheets[:, None] & CLASSES[None]]) * strain
+    def strains(self, strain: Array) -> Array:
+        return self.tables.flips * strain
 
     def mean(self, total: Array, shift: int) -> Array:
-        seen = np.isin(CLASSES, self.group ^ shift)
-        signs = 1.0 - 2.0 * PARITY[self.sheets[:, None] & CLASSES[None]]
-        return np.where(seen, (signs * total).sum(axis=0), 0.0) / self.volume
+        return np.asarray(self.tables.seen[shift] * (self.tables.flips * total).sum(axis=0) / self.volume)
 
     def read_field(self, field: Array, shift: int) -> Array:
-        v = np.zeros((len(self.group), 3, *self.nodes))
-        signs = self._signs(shift) / len(self.sheets)
-        for s, mirror in enumerate(self.mirror):
-            seen = self._reflected(mirror)
-            w = field[(slice(None), *np.ix_(*seen))] * (1.0 - 2.0 * mirror)[:, None, None, None]
-            v += signs[s][:, None, None, None, None] * w
+        v = np.empty((len(self.group), 3, *self.tables.nodes))
+        _read_field(field, self.mirror, self.tables.signs[shift], v)
         return v.reshape(-1)
 
-    def write_field(self, v: Array, shift: int) -> Array:
-        field = np.empty((3, *self.cell))
-        classes = v.reshape(len(self.group), -1)
-        for n, mirror in enumerate(REFLECTIONS):
-            w = ((1.0 - 2.0 * PARITY[n & (self.group ^ shift)]) @ classes).reshape(3, *self.nodes)
-            field[(slice(None), *np.ix_(*self._reflected(mirror)))] = w * (1.0 - 2.0 * mirror)[:, None, None, None]
-        return field
-
-    def _reflected(self, mirror: Array) -> list[Array]:
-        """Places of the window's nodes in the cell as a reflection shows them."""
-        places = [np.arange(n) for n in self.nodes]
-        return [(m - p) % m if flip else p % m for p, m, flip in zip(places, self.cell, mirror, strict=True)]
+    def write_field(self, v: Array, shift: int, out: Array) -> None:
+        _write_field(v.reshape(len(self.group), 3, *self.tables.nodes), self.tables.all_signs[shift], out)
 
     def read_history(self, history: Array) -> Array:
         vp = np.zeros((len(self.voxels), 8 * 5 * self.voxels.shape[1]))
-        read_history(np.ascontiguousarray(history), self.voxels, self.sheet, self.box, self.mirror, vp)
+        read_history(history, self.voxels, self.sheet, self.box, self.mirror, vp)
         return vp
 
     def write_history(self, vp: Array, out: Array) -> None:
-        write_history(vp, self.voxels, self.sheet, self.box, self.images, out)
+        write_history(vp, self.voxels, self.sheet, self.box, self.tables.images, out)
 
     def align(self, v: Array, shift: int) -> Array:
         """A vector of class ``shift`` (one of the group) in the order of class 0."""
-        order = [int(np.flatnonzero((self.group ^ shift) == c)[0]) for c in self.group]
+        order = [self.tables.classes[shift].tolist().index(c) for c in self.group]
         return self._vector(v)[order].reshape(-1)

@@ -13,7 +13,7 @@ from hpcms.contracts import Array
 from hpcms.kernels.elements import blocks_of, corners, load_bearing, read_history, write_history
 from hpcms.kernels.green_vector import GreenVector
 from hpcms.kernels.hex8_creep import tangent
-from hpcms.kernels.krylov import advance, direct, dot
+from hpcms.kernels.krylov import NEARLY, WINDOW, advance, direct, dot, settled
 
 Operator = tuple[Array, Array, Array, Array]  # of ``hex8_creep.tangent``: t, moduli, law, geo
 
@@ -43,18 +43,22 @@ class PeriodicCell:
     def set_moduli(self, lam: float, mu: float, mean: float) -> None:
         self.green.set_moduli(lam, mu, mean)
 
-    def conjugate(self, operator: Operator, r: Array, x: Array, shift: int, goal: float, energy: bool, limit: int) -> int:
-        """Conjugate gradients: x and r = b - K x updated; iterations. stops where |r|, or with ``energy`` (r G r)^(1/2), is
-        at most ``goal``."""
+    def conjugate(self, operator: Operator, r: Array, x: Array, shift: int, goal: float, energy: float, share: float,
+                  limit: int) -> int:  # fmt: skip
+        """Conjugate gradients: x and r = b - K x updated; iterations.
+
+        Stops where |r| <= ``goal``, or, with ``share`` > 0, where the energy has settled to that share of itself;
+        ``energy``: its value at the start, twice the potential.
+        """
         w, f = np.zeros((3, self.length // 3)), np.empty((3, self.length // 3))
-        z, p, old = np.zeros_like(r), w.reshape(-1), 1.0
+        z, p, old, drops = np.zeros_like(r), w.reshape(-1), 1.0, np.zeros(WINDOW)
         zero, total = np.zeros((1, 6)), np.zeros((1, 6))
         for iteration in range(limit):
-            if not energy and dot(r, r) <= goal * goal:
+            if dot(r, r) <= goal * goal:
                 return iteration
             self.precondition(r, z, shift)
             rz = dot(r, z)
-            if not rz > (goal * goal if energy else 0.0):
+            if not rz > NEARLY * share * energy:
                 return iteration
             direct(z, rz / old, p)
             old = rz
@@ -64,6 +68,9 @@ class PeriodicCell:
             if not pq > 0.0:
                 return iteration
             advance(rz / pq, p, q, x, r)
+            energy -= rz * rz / pq
+            if share > 0.0 and settled(drops, iteration, rz * rz / pq, energy, share):
+                return iteration + 1
         return limit
 
     def precondition(self, r: Array, z: Array, shift: int) -> None:
@@ -71,7 +78,7 @@ class PeriodicCell:
         fields = (a.reshape(3, -1)[:, :-1].reshape(3, *self.cell) for a in (r, z))
         self.green(*fields)
 
-    def strains(self, strain: Array, shift: int) -> Array:
+    def strains(self, strain: Array) -> Array:
         """(sheets, 6) what the sheets see of a mean strain."""
         return strain[None].copy()
 
@@ -85,13 +92,13 @@ class PeriodicCell:
         v[:, :-1] = field.reshape(3, -1)
         return v.reshape(-1)
 
-    def write_field(self, v: Array, shift: int) -> Array:
+    def write_field(self, v: Array, shift: int, out: Array) -> None:
         """Vector -> (3, nx, ny, nz)."""
-        return v.reshape(3, -1)[:, :-1].reshape(3, *self.cell)
+        out[:] = v.reshape(3, -1)[:, :-1].reshape(3, *self.cell)
 
     def read_history(self, history: Array) -> Array:
         vp = np.zeros((len(self.voxels), 8 * 5 * self.voxels.shape[1]))
-        read_history(np.ascontiguousarray(history), self.voxels, self.sheet, self.box, self.mirror, vp)
+        read_history(history, self.voxels, self.sheet, self.box, self.mirror, vp)
         return vp
 
     def write_history(self, vp: Array, out: Array) -> None:

@@ -15,6 +15,9 @@ from hpcms.kernels.krylov import dot, norm
 
 ENGINEERING = np.array([1.0, 1.0, 1.0, 2.0**0.5, 2.0**0.5, 2.0**0.5])  # Mandel strain -> 11 22 33 and twice the shears
 LIMIT = 3000  # conjugate gradients
+SOFTER = 0.3  # bulk modulus of the preconditioner over that of creeping ice: voids take part in the dilatation
+CURVED = 50.0
+TINY = 1e-300
 HILL = 1e-11  # allowed |<sigma:eps> - <sigma>:<eps>| / |<sigma:eps>|
 Cell = PeriodicCell | MirrorCell
 
@@ -70,6 +73,7 @@ class Step:
     heat: Array = field(default_factory=lambda: np.zeros(6))
     vp: Array = field(default_factory=lambda: np.zeros(0))
     response: Array = field(default_factory=lambda: np.zeros(0))
+    polished: int = 0
 
 
 class CreepSolver:
@@ -85,123 +89,133 @@ class CreepSolver:
         self.cell, self.geo = cell, geometry(spacing)
         self.tolerance, self.loose, self.limit = tolerance, loose, limit
         self.t = np.zeros((len(rows), 8 * 6 * LANES))
-        self.real = cell.voxels >= 0
+        self.real, self.sums = cell.voxels >= 0, np.zeros((len(cell.mirror), 8))
+        self.f, self.vp = np.zeros(0), np.zeros(0)
         # nodal force of unit stress in a voxel, and of unit stress everywhere
         self.face = (8.0 * self.geo[9]) ** (1.0 / 6.0)
         self.stiff = float(self.moduli.max(initial=0.0)) * np.sqrt(cell.volume)
 
-    def _evaluate(self, u: Array, strain: Array, f: Array, sums: Array) -> None:
-        cell = self.cell
-        forces = np.empty((3, cell.spread(u, 0).shape[1]))
-        evaluate(cell.spread(u, 0), cell.conn, cell.sheet, cell.strains(strain * ENGINEERING, 0), self.vp, self.moduli, self.law,
-                 self.geo, forces, self.t, sums)  # fmt: skip
-        f[:] = cell.collect(forces, 0)
-
-    def _multiply(self, v: Array, shift: int, unit: Array | None = None) -> tuple[Array, Array]:
-        """Tangent times a fluctuation (plus a mean strain): nodal forces and the mean stress."""
-        cell = self.cell
-        u = cell.spread(v, shift)
-        e, total, f = cell.strains(np.zeros(6) if unit is None else unit * ENGINEERING, 0), np.zeros((len(cell.mirror), 6)), np.empty_like(u)
-        tangent(u, cell.conn, cell.sheet, e, *self._operator(), f, total)
-        return cell.collect(f, shift), cell.mean(total, shift) * ENGINEERING
-
     def _operator(self) -> tuple[Array, Array, Array, Array]:
         return self.t, self.moduli, self.law, self.geo
 
+    def _evaluate(self, u: Array, strain: Array) -> None:
+        """Forces, integrals and tangents at the fluctuation u."""
+        cell = self.cell
+        w = cell.spread(u, 0)
+        forces, e = np.empty_like(w), cell.strains(strain * ENGINEERING)
+        evaluate(w, cell.conn, cell.sheet, e, self.vp, self.moduli, self.law, self.geo, forces, self.t, self.sums)
+        self.f = cell.collect(forces, 0)
+
+    def _multiply(self, v: Array, shift: int, strain: Array) -> tuple[Array, Array]:
+        """Tangent times a fluctuation and a mean strain: nodal forces and the mean stress."""
+        cell = self.cell
+        u = cell.spread(v, shift)
+        e, total, f = cell.strains(strain * ENGINEERING), np.zeros((len(cell.mirror), 6)), np.empty_like(u)
+        tangent(u, cell.conn, cell.sheet, e, *self._operator(), f, total)
+        return cell.collect(f, shift), cell.mean(total, shift) * ENGINEERING
+
     def _refer(self) -> None:
         """Gives the preconditioner the mean moduli of the current tangents."""
-        lanes = self.t.reshape(-1, 8, 6, LANES)[:, :, 0]
         count = max(int(self.real.sum()), 1)
-        mu = 0.5 * float(lanes.sum()) / (8 * count * self.geo[9])
+        mu = 0.5 * float(self.t.reshape(-1, 8, 6, LANES)[:, :, 0].sum()) / (8 * count * self.geo[9])
         bulk, mean = float(self.moduli[:, 0].sum()) / count, float((self.moduli[:, 0] * self.law[:, 2:]).sum()) / count
-        self.cell.set_moduli(bulk - mean - 2.0 * mu / 3.0, mu, mean)
+        soft = max(SOFTER, min(1.0, 5.0 * mu / (bulk + TINY)))
+        self.cell.set_moduli(soft * (bulk - mean) - 2.0 * mu / 3.0, mu, soft * mean)
 
     def step(self, start: Start) -> Step:
         """Solves the step from ``start``."""
         self.vp = start.vp
-        solved = self._newton(start.strain, start.strain0, start.u)
+        solved = self._newton(start.strain, start.strain0, start.u.copy())
         if not solved.ok:
             return solved
-        cell = self.cell
-        new, w, w0 = np.zeros_like(start.vp), cell.spread(solved.u, 0), cell.spread(start.u0, 0)
+        self._respond(solved, start)
+        self._polish(solved, start)
+        cell, u = self.cell, solved.u
+        solved.vp, w, w0 = np.zeros_like(start.vp), cell.spread(u, 0), cell.spread(start.u0, 0)
         heat, sums = np.empty_like(w), np.zeros((len(cell.mirror), 9))
-        e, e0 = (cell.strains(s * ENGINEERING, 0) for s in (start.strain, start.strain0))
-        settle(w, w0, cell.conn, cell.sheet, e, e0, start.vp, self.moduli, self.law, self.softening, self.geo, self.t, new, heat,
-               sums)  # fmt: skip
-        solved.vp = new
+        e, e0 = (cell.strains(s * ENGINEERING) for s in (start.strain, start.strain0))
+        settle(w, w0, cell.conn, cell.sheet, e, e0, start.vp, self.moduli, self.law, self.softening, self.geo, self.t, solved.vp,
+               heat, sums)  # fmt: skip
         solved.energy, solved.dissipation, solved.work = (sums[:, :3].sum(axis=0) / cell.volume).tolist()
-        self._tangents(solved, start, heat, sums[:, 3:])
+        solved.stress = cell.mean(self.sums[:, :6], 0) * ENGINEERING
+        warm = cell.mean(sums[:, 3:], 0) * ENGINEERING
+        for x, i in zip(solved.response, start.directions, strict=True):
+            solved.heat[i] = warm[i] + dot(x, cell.collect(heat, self._shift(i))) / cell.volume
         return solved
 
+    def _shift(self, direction: int) -> int:
+        """Symmetry class of a unit strain."""
+        return int(CLASSES[direction]) if isinstance(self.cell, MirrorCell) else 0
+
     def _newton(self, strain: Array, strain0: Array, u: Array) -> Step:
-        u, f, sums, linear, last = u.copy(), np.zeros(u.size), np.zeros((len(self.cell.mirror), 8)), 0, 0.0
-        self._evaluate(u, strain, f, sums)
+        linear, size, scale = 0, np.inf, 1.0
+        self._evaluate(u, strain)
         floor = self.stiff * max(1e-4 * float(np.abs(strain - strain0).max()), 1e-8 * float(np.abs(strain).max()))
         for newton in range(self.limit + 1):
-            scale, size = self.face * max(float(np.sqrt(sums[:, 7].sum())), floor), norm(f)
+            scale, size = self.face * max(float(np.sqrt(self.sums[:, 7].sum())), floor), norm(self.f)
             if not np.isfinite(size):
                 return Step(False, "the stress is not finite: shorten the step", newton, linear, np.inf, u)
-            if size <= self.tolerance * scale or scale == 0.0:
-                linear += self._balance(u, strain, f, sums)
-                residual = norm(f) / scale if scale > 0 else 0.0
-                stress = self.cell.mean(sums[:, :6], 0) * ENGINEERING
-                return Step(True, "converged", newton, linear, residual, u, stress)
+            if size <= self.tolerance * scale:
+                return Step(True, "converged", newton, linear, size / (scale + TINY), u)
             if newton == self.limit:
                 break
-            eta = 0.1 if newton == 0 else min(0.1, 0.9 * (size / last) ** 2)
-            goal, last = max(eta * size, 0.3 * self.tolerance * scale), size
+            # no closer than the next Newton step can keep: its error is of second order in the relative residual
+            goal = max(min(0.1, CURVED * size / scale) * size, 0.3 * self.tolerance * scale)
             d = np.zeros_like(u)
             self._refer()
-            linear += self.cell.conjugate(self._operator(), -f, d, 0, goal, False, LIMIT)
-            self._search(u, d, strain, f, sums)
+            linear += self.cell.conjugate(self._operator(), -self.f, d, 0, goal, 0.0, 0.0, LIMIT)
+            self._search(u, d, strain)
         reason = f"Newton's method did not converge in {self.limit} iterations: shorten the step"
         return Step(False, reason, self.limit, linear, size / scale, u)
 
-    def _search(self, u: Array, d: Array, strain: Array, f: Array, sums: Array) -> None:
-        """Moves u along d until the slope of the (convex) potential no longer points far back."""
-        start, slope = u.copy(), dot(f, d)
-        a, low, at_low = 1.0, 0.0, slope
+    def _search(self, u: Array, d: Array, strain: Array) -> None:
+        """Moves u along d until the slope of the (convex) potential is no longer steep uphill."""
+        start, slope, a = u.copy(), dot(self.f, d), 1.0
         for _ in range(12):
             u[:] = start + a * d
-            self._evaluate(u, strain, f, sums)
-            now = dot(f, d)
+            self._evaluate(u, strain)
+            now = dot(self.f, d)
             if now <= 0.5 * abs(slope):
                 return
-            a = max(low + (a - low) * at_low / (at_low - now), 0.1 * a)
+            a *= max(slope / (slope - now), 0.1)
 
-    def _balance(self, u: Array, strain: Array, f: Array, sums: Array) -> int:
-        """Last steps along the fluctuation itself until the residual does no work on it (Hill-Mandel)."""
-        for count in range(4):
-            gap = dot(u, f) / self.cell.volume
-            work = gap + float(self.cell.mean(sums[:, :6], 0) * ENGINEERING @ strain)
-            if abs(gap) <= 0.3 * HILL * abs(work):
-                return count
-            stiff = dot(u, self._multiply(u, 0)[0])
-            if not stiff > 0.0:
-                return count
-            u *= 1.0 - gap * self.cell.volume / stiff
-            self._evaluate(u, strain, f, sums)
-        return 4
-
-    def _tangents(self, solved: Step, start: Start, heat: Array, warm: Array) -> None:
-        """Condensed tangent and its derivative by temperature from the responses to unit mean strains."""
+    def _respond(self, solved: Step, start: Start) -> None:
+        """Responses to unit mean strains, and from them the condensed tangent."""
         cell, x = self.cell, start.response.copy()
-        shifts = [int(CLASSES[k]) if isinstance(cell, MirrorCell) else 0 for k in start.directions]
         stress, f = np.zeros((len(x), 6)), np.zeros_like(x)
         self._refer()
-        for k, (i, shift) in enumerate(zip(start.directions, shifts, strict=True)):
-            r, z, unit = -self._multiply(np.zeros_like(x[k]), shift, np.eye(6)[i])[0], np.zeros_like(x[k]), np.eye(6)[i]
-            cell.precondition(r, z, shift)
-            goal = max(self.loose * np.sqrt(max(dot(r, z), 0.0)), 1e-14 * self.stiff * self.face * norm(z) ** 0.5)
-            r = -self._multiply(x[k], shift, unit)[0]
-            solved.linear += cell.conjugate(self._operator(), r, x[k], shift, goal, True, LIMIT)
+        for k, i in enumerate(start.directions):
+            shift, unit = self._shift(i), np.eye(6)[i]
             f[k], stress[k] = self._multiply(x[k], shift, unit)
+            energy, floor = stress[k][i] * cell.volume + dot(x[k], f[k]), 1e-14 * self.stiff * self.face
+            steps = cell.conjugate(self._operator(), -f[k], x[k], shift, floor, energy, 0.1 * self.loose, LIMIT)
+            if steps:
+                f[k], stress[k] = self._multiply(x[k], shift, unit)
+            solved.linear += steps
         # <(e_k + B x_k) : C : (e_l + B x_l)>: the error of x enters squared
         for k, i in enumerate(start.directions):
             solved.tangent[:, i] = stress[k]
             for m, j in enumerate(start.directions):
-                if shifts[m] == shifts[k]:
+                if self._shift(i) == self._shift(j):
                     solved.tangent[j, i] += dot(x[m], f[k]) / cell.volume
-            change = dot(x[k], cell.collect(heat.copy(), shifts[k])) / cell.volume
-            solved.heat[i] = (cell.mean(warm, 0) * ENGINEERING)[i] + change
         solved.response = x
+
+    def _polish(self, solved: Step, start: Start) -> None:
+        """Last steps in the span of the fluctuation and of the responses, until the residual does no work there.
+
+        On the fluctuation: Hill and Mandel hold. On the responses: the residual's error of the mean stress is of second
+        order, as the derivative of the stress by the residual is the response.
+        """
+        cell, u, zero = self.cell, solved.u, np.zeros(6)
+        inside = [k for k, i in enumerate(start.directions) if not isinstance(cell, MirrorCell) or CLASSES[i] in cell.group]
+        rows = [u.copy()] + [cell.align(solved.response[k], self._shift(start.directions[k])) for k in inside]
+        basis = np.array([row / norm(row) for row in rows if norm(row) > 0.0])
+        for _ in range(4 if len(basis) else 0):
+            force = np.array([dot(row, self.f) for row in basis])
+            gap, power = dot(u, self.f) / cell.volume, float(cell.mean(self.sums[:, :6], 0) * ENGINEERING @ start.strain)
+            if solved.polished and abs(gap) <= 0.3 * HILL * abs(power + gap):
+                return
+            stiff = np.array([[dot(a, q) for a in basis] for q in (self._multiply(row, 0, zero)[0] for row in basis)])
+            u -= np.linalg.lstsq(stiff, force, rcond=1e-12)[0] @ basis
+            self._evaluate(u, start.strain)
+            solved.polished += 1
