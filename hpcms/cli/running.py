@@ -50,13 +50,16 @@ def run(
 @click.command()
 @rundir_argument
 @click.option("--on", help="Where fine solves run; default: where the run was before.")
+@click.option(
+    "--generation", type=click.IntRange(min=0), help="Go back to this commit and drop later ones; default: the last."
+)
 @json_option
-def resume(rundir: Path, on: str | None, as_json: bool) -> None:
+def resume(rundir: Path, on: str | None, generation: int | None, as_json: bool) -> None:
     """Go on with a run from its last committed step."""
     from hpcms import api
 
     with Progress() as progress, patient():
-        summary = api.resume(run_folder(rundir), on=on, progress=progress)
+        summary = api.resume(run_folder(rundir), on=on, progress=progress, generation=generation)
     _finish(summary.json(), as_json)
 
 
@@ -96,6 +99,9 @@ def _finish(summary: dict[str, Any], as_json: bool) -> None:
     out = Output(as_json)
     times = f"{amount(summary['wall_s'], 's')} wall, {amount(summary['cpu_s'], 's')} CPU"
     out.say(f"{summary['title']}: {summary['steps']} steps in {times}, {amount(summary['peak_memory_bytes'], 'B')}")
+    c = summary["coupling"]
+    traffic = f"{c['messages']} messages with {amount(c['bytes'], 'B')} between fields and ranks"
+    out.say(f"  {c['sweeps']} sweeps, {c['coarse_iterations']} coarse iterations, {traffic}")
     for name, series in summary.get("series", {}).items():
         if series["values"]:
             out.say(f"  {name.replace('_', ' ')}: {amount(float(series['values'][-1]), series['unit'])}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_HOME = {"Summary": "summary", "zoom": "zooming"}
-_HOME |= dict.fromkeys(("Plan", "plan", "resume", "run", "status"), "running")
+_HOME = {"Summary": "summary", "zoom": "zooming", "Plan": "planning", "plan": "planning"}
+_HOME |= dict.fromkeys(("resume", "run", "status"), "running")
 
 
 def __getattr__(name: str) -> Any:

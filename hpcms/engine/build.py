@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -95,33 +93,3 @@ def plan_of(job: Job) -> Plan:
         tolerance=job.coupling.tolerance,
         max_sweeps=job.coupling.max_sweeps,
     )
-
-
-def estimate(problem: Problem, workers: int, sweeps: int = 5, sample: int = 4) -> dict[str, Any]:
-    """Tasks, seconds, bytes and files of a run before it starts.
-
-    The cost of a fine solve comes from the model for a sample of regions; ``sweeps`` is what a step mostly takes.
-    """
-    steps, work, slowest, state, tasks = len(problem.plan.times), 0.0, 0.0, 0, 0
-    for part in problem.parts.values():
-        count = part.batches[-1][1]
-        picked = np.unique(np.linspace(0, count - 1, min(sample, count)).astype(int))
-        regions = part.source.cut(part.source.labels(), picked, part.offsets[picked])
-        cost = part.model.cost(regions)
-        begun = part.model.begin(regions)
-        state += int(sum(a.nbytes for a in begun.values()) / len(picked) * count)
-        work += float(cost.mean()) * count * sweeps * steps
-        slowest += float(cost.max()) * sweeps * steps * max(hi - lo for lo, hi in part.batches)
-        tasks += len(part.batches) * steps * (2 * sweeps + 2)
-    keep = problem.job.coupling.keep
-    kept = steps + 1 if keep == 0 else min(keep, steps + 1)
-    largest = max((hi - lo for p in problem.parts.values() for lo, hi in p.batches), default=0)
-    regions_total = max((p.batches[-1][1] for p in problem.parts.values()), default=1)
-    files = sum(len(p.batches) for p in problem.parts.values()) * kept * 3 + steps * 12
-    wall = max(work / workers, slowest)
-    return {
-        "steps": steps, "regions": regions_total, "tasks": tasks, "workers": workers,
-        "core_hours": work / 3600, "critical_path_s": slowest, "wall_s": wall,
-        "memory_bytes": 3 * state + workers * (350 * 2**20 + math.ceil(6 * state * largest / max(regions_total, 1))),
-        "store_bytes": state * kept, "files": files,
-    }  # fmt: skip

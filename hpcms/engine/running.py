@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcms.cluster import default_workers, open_executor
+from hpcms.cluster import open_executor
 from hpcms.contracts import Executor
 from hpcms.engine import tasks
-from hpcms.engine.build import Problem, build, estimate
+from hpcms.engine.build import Problem
 from hpcms.engine.exchange import Exchange
 from hpcms.engine.loop import Loop, Progress
+from hpcms.engine.planning import built, estimate, refuse
 from hpcms.engine.stop import StopWatch, watch
 from hpcms.engine.summary import Summary, coupling, efficiency, peak, series, write_json
-from hpcms.errors import BadInput, HpcmsError, ResourceFailure, StorageFailure
-from hpcms.job import Job, compare, load_job, located
+from hpcms.errors import BadInput, HpcmsError, StorageFailure
+from hpcms.job import Job, compare, load_job
 from hpcms.store.commit import Layout, RunStore
+from hpcms.store.lease import holder
+from hpcms.store.manifest import begun
 from hpcms.store.run import OpenedRun, open_run
 
 DEADLINE = 3600.0  # seconds without any finished task after which a run gives up
@@ -41,27 +44,6 @@ class Silent:
     def note(self, text: str) -> None: ...
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a run will cost."""
-
-    figures: dict[str, Any]
-
-    def json(self) -> dict[str, Any]:
-        """As a JSON-able dictionary."""
-        return self.figures
-
-    def table(self) -> list[tuple[str, str]]:
-        """Name and value of each figure, for people."""
-        names = {"core_hours": "core-hours", "critical_path_s": "critical path (s)", "wall_s": "wall time (s)"}
-        size = {"memory_bytes": "memory (MB)", "store_bytes": "store (MB)"}
-        rows = []
-        for key, value in self.figures.items():
-            text = f"{value / 1e6:.0f}" if key in size else f"{value:.3g}" if isinstance(value, float) else str(value)
-            rows.append((size.get(key, names.get(key, key)), text))
-        return rows
-
-
 def run(
     job: Path | str,
     *,
@@ -75,7 +57,7 @@ def run(
     """Run a job file from its start into ``out`` (default runs/NAME-TIME), which must not exist or be empty."""
     loaded = load_job(Path(job), size=size, overrides=overrides, plugins=plugins)
     problem = built(loaded)
-    refuse(problem)
+    refuse(estimate(problem, on, sample=1), on)
     rundir = Path(out) if out is not None else default_folder(loaded)
     if rundir.exists() and (not rundir.is_dir() or any(rundir.iterdir())):
         hint = f"go on with it: hpcms resume {rundir}; or choose another --out"
@@ -94,16 +76,21 @@ def _created(problem: Problem, rundir: Path) -> RunStore:
     return RunStore.create(rundir, job.text, job.resolved(), job.seed, layout_of(problem))
 
 
-def resume(rundir: Path | str, on: str | None = None, progress: Progress | None = None) -> Summary:
-    """Go on from the last committed step; refused where the job file has changed the physics since."""
+def resume(
+    rundir: Path | str, on: str | None = None, progress: Progress | None = None, generation: int | None = None
+) -> Summary:
+    """Go on from the last committed step; refused where the job file has changed the physics since.
+
+    ``generation``: go back to this commit and drop the later ones; the way out when the newest is damaged.
+    """
     rundir = Path(rundir)
     how = how_of(rundir)
     loaded = job_of(rundir, how)
-    fresh = not (rundir / "head.json").exists()  # it died before its first commit
+    fresh = generation is None and not (rundir / "head.json").exists()  # it died before its first commit
     if not fresh:
         refuse_changes(rundir, loaded, how, progress or Silent())
     problem = built(loaded)
-    store = _created(problem, rundir) if fresh else RunStore.open(rundir)
+    store = _created(problem, rundir) if fresh else RunStore.open(rundir, generation)
     return _execute(problem, store, rundir, on or how["on"], progress, fresh)
 
 
@@ -135,40 +122,11 @@ def job_of(rundir: Path, how: dict[str, Any]) -> Job:
     return load_job(Path(how["job"]), size=how["size"], overrides=how["overrides"], plugins=how["plugins"])
 
 
-def built(job: Job) -> Problem:
-    """The problem of a job; what is wrong with it is told with the place in the file."""
-    try:
-        return build(job)
-    except BadInput as error:
-        raise located(job, error) from error
-
-
 def default_folder(job: Job) -> Path:
     """runs/NAME-SIZE-DATE in the current folder."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     base = Path("runs") / f"{job.path.stem}-{job.size or 'as-is'}-{stamp}"
     return next(p for p in (base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 1000))) if not p.exists())
-
-
-def plan(job: Path | str, *, size: str | None = None, on: str = "local", plugins: bool = False) -> Plan:
-    """Tasks, memory, files, core-hours and critical path of a job; ``on`` gives the number of workers."""
-    problem = built(load_job(Path(job), size=size, plugins=plugins))
-    kind, _, count = on.partition(":")
-    workers = 1 if kind == "inline" else int(count) if count.isdigit() else default_workers()
-    return Plan({"job": str(job), "size": size, **estimate(problem, workers)})
-
-
-def refuse(problem: Problem) -> None:
-    """Stop before anything is started when the regions alone do not fit."""
-    import psutil
-
-    need = estimate(problem, 1, sample=1)["memory_bytes"]
-    have = psutil.virtual_memory().total
-    if need > have:
-        raise ResourceFailure(
-            f"the job needs about {need / 1e9:.1f} GB of memory, this machine has {have / 1e9:.1f} GB",
-            hint="choose a smaller --size, or run it on a cluster with --on slurm:PROFILE",
-        )
 
 
 def layout_of(problem: Problem) -> Layout:
@@ -268,17 +226,17 @@ class Status:
 
 
 def status(rundir: Path | str) -> dict[str, Any]:
-    """How far a run is; a run whose process is gone says so."""
+    """How far a run is; a run whose driver no longer holds its lease was interrupted."""
     rundir = Path(rundir)
     how = how_of(rundir)
     try:
         known = dict(json.loads((rundir / "status.json").read_text(encoding="utf-8")))
     except (OSError, ValueError):
-        known = {"state": "unknown"}
-    if known["state"] in ("running", "starting") and not os.path.exists(f"/proc/{known.get('pid')}"):
+        known = {"state": "starting"}
+    driver = holder(rundir)
+    if known["state"] in ("running", "starting") and (driver is None or driver.gone()):
         known["state"] = "interrupted"
-    opened = open_run(rundir)
-    head = dataclasses.asdict(opened.head) if opened.head else {}
+    head = dataclasses.asdict(open_run(rundir).head) if begun(rundir) else {}
     return {"rundir": str(rundir), "job": how["job"], "size": how["size"], **known, "committed": head}
 
 

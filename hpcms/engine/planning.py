@@ -1,0 +1,115 @@
+"""What a run will cost, told before it starts, and refused where it does not fit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpcms.cluster import default_workers
+from hpcms.cluster.profile import read
+from hpcms.engine.build import Problem, build
+from hpcms.errors import BadInput, ResourceFailure
+from hpcms.job import Job, load_job, located
+
+SWEEPS = 5.0  # rounds of asking and telling that a step mostly takes
+PROCESS = 300 * 2**20  # bytes of a Python with the compiled kernels and no regions
+COPIES = 3  # of the state at once: the committed one, the last trial, the one that is being solved
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will cost."""
+
+    figures: dict[str, Any]
+
+    def json(self) -> dict[str, Any]:
+        """As a JSON-able dictionary."""
+        return self.figures
+
+    def table(self) -> list[tuple[str, str]]:
+        """Name and value of each figure, for people."""
+        names = {"core_hours": "core-hours", "critical_path_s": "critical path (s)", "wall_s": "wall time (s)"}
+        size = {"memory_bytes": "memory (MB)", "store_bytes": "store (MB)"}
+        rows = []
+        for key, value in self.figures.items():
+            text = f"{value / 1e6:.0f}" if key in size else f"{value:.3g}" if isinstance(value, float) else str(value)
+            rows.append((size.get(key, names.get(key, key)), text))
+        return rows
+
+
+def plan(job: Path | str, *, size: str | None = None, on: str = "local", plugins: bool = False) -> Plan:
+    """Tasks, memory, files, core-hours and critical path of a job; refused where ``on`` has too little memory."""
+    problem = built(load_job(Path(job), size=size, plugins=plugins))
+    figures = estimate(problem, on)
+    refuse(figures, on)
+    return Plan({"job": str(job), "size": size, **figures})
+
+
+def built(job: Job) -> Problem:
+    """The problem of a job; what is wrong with it is told with the place in the file."""
+    try:
+        return build(job)
+    except BadInput as error:
+        raise located(job, error) from error
+
+
+def room(on: str) -> tuple[int, int]:
+    """Workers of an executor, and bytes of memory of the machines that they run on."""
+    import psutil
+
+    kind, _, detail = on.partition(":")
+    here = int(psutil.virtual_memory().total)
+    if kind == "slurm":
+        profile = read(detail)
+        return profile.workers, math.ceil(profile.workers / profile.processes) * profile.memory
+    if kind == "inline":
+        return 1, here
+    return (int(detail) if detail.isdigit() else default_workers()), here
+
+
+def refuse(figures: dict[str, Any], on: str) -> None:
+    """Stop before anything is started when the regions do not fit into memory."""
+    need, have = figures["memory_bytes"], room(on)[1]
+    if need > have:
+        where = "the jobs of this SLURM profile have" if on.startswith("slurm") else "this machine has"
+        raise ResourceFailure(
+            f"the job needs about {need / 1e9:.1f} GB of memory, {where} {have / 1e9:.1f} GB",
+            hint="choose a smaller --size, or a cluster with more workers: --on slurm:PROFILE",
+        )
+
+
+def estimate(problem: Problem, on: str, sweeps: float = SWEEPS, sample: int = 4) -> dict[str, Any]:
+    """Tasks, seconds, bytes and files of a run; ``sweeps`` is the mean of a step.
+
+    Tasks are what the trace records: a solve for each batch and sweep, a coarse solve for each sweep, a commit for each
+    batch and step. The cost of a fine solve comes from the model for a sample of regions.
+    """
+    steps, work, slowest, state, batches, files, largest = len(problem.plan.times), 0.0, 0.0, 0.0, 0, 0, 0.0
+    workers = room(on)[0]
+    processes = 1 if on == "inline" else workers + 1
+    keep = problem.job.coupling.keep
+    kept = min(max(keep, 2), steps + 1) if keep else steps + 1
+    for part in problem.parts.values():
+        count, rows = part.batches[-1][1], max(hi - lo for lo, hi in part.batches)
+        picked = np.unique(np.linspace(0, count - 1, min(sample, count)).astype(int))
+        regions = part.source.cut(part.source.labels(), picked, part.offsets[picked])
+        cost, begun = part.model.cost(regions), part.model.begin(regions)
+        each = sum(a.nbytes for a in begun.values()) / len(picked)
+        state, largest = state + each * count, max(largest, each * rows)
+        work += float(cost.mean()) * count * sweeps * steps
+        slowest = max(slowest, float(cost.max()) * sweeps * steps * rows)
+        batches += len(part.batches)
+        files += len(part.batches) * kept * len(begun)
+    return {
+        "steps": steps,
+        "regions": max((p.batches[-1][1] for p in problem.parts.values()), default=0),
+        "tasks": round(steps * sweeps * (batches + 1)) + (steps + 1) * batches,
+        "workers": workers,
+        "core_hours": work / 3600, "critical_path_s": slowest, "wall_s": max(work / workers, slowest),
+        "memory_bytes": math.ceil(processes * PROCESS + COPIES * (state + workers * largest)),
+        "store_bytes": math.ceil(state * kept), "files": files,
+    }  # fmt: skip
