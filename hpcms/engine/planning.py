@@ -61,14 +61,16 @@ def room(on: str) -> tuple[int, int]:
     """Workers of an executor, and bytes of memory of the machines that they run on."""
     import psutil
 
-    kind, _, detail = on.partition(":")
+    kind, colon, detail = on.partition(":")
+    if kind not in ("inline", "local", "slurm") or (colon and not (detail.isdigit() if kind == "local" else detail)):
+        raise BadInput(f"unknown executor {on!r}", hint="choose one of: inline, local, local:N, slurm, slurm:PROFILE")
     here = int(psutil.virtual_memory().total)
     if kind == "slurm":
         profile = read(detail)
         return profile.workers, math.ceil(profile.workers / profile.processes) * profile.memory
     if kind == "inline":
         return 1, here
-    return (int(detail) if detail.isdigit() else default_workers()), here
+    return (int(detail) if colon else default_workers()), here
 
 
 def refuse(figures: dict[str, Any], on: str) -> None:

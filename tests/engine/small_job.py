@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from hpcms import engine
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,3 +104,64 @@ def spawn(*args: object, **environment: str) -> subprocess.Popen[bytes]:
         command(*args), env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
+
+
+@dataclass
+class At:
+    """Progress that does something when step ``number`` is committed: to stop there, raise in ``action``."""
+
+    number: int
+    action: Callable[[], object]
+    notes: list[str] = field(default_factory=list)
+    steps: int = 0
+
+    def step(self, done: float, total: float, text: str, eta: float | None) -> None:
+        self.steps += 1
+        if self.steps == self.number:
+            self.action()
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+class CrashError(Exception):
+    """The driver is gone, as far as the run can tell."""
+
+
+def crash() -> None:
+    """Leave a run at once."""
+    raise CrashError
+
+
+def cut_off(job: Path, out: Path, after: int = 2) -> Path:
+    """A run that died right after its commit ``after``."""
+    with contextlib.suppress(CrashError):
+        engine.run(job, out=out, progress=At(after, crash))
+    return out
+
+
+def until(found: Callable[[], object], seconds: float = 120.0) -> None:
+    """Wait for something to become true."""
+    end = time.monotonic() + seconds
+    while not found():
+        if time.monotonic() > end:
+            raise TimeoutError(f"nothing within {seconds} s")
+        time.sleep(0.01)
+
+
+def committed(out: Path, step: int) -> bool:
+    """Whether a run has the manifest of ``step``."""
+    return (out / "manifests" / f"{step:08d}.json").exists()
+
+
+def said(out: Path) -> str:
+    """What a run says of its state."""
+    try:
+        return str(json.loads((out / "status.json").read_text(encoding="utf-8"))["state"])
+    except (OSError, ValueError):
+        return ""
+
+
+def run_command(*args: object) -> subprocess.CompletedProcess[str]:
+    """``hpcms ARGS`` to its end."""
+    return subprocess.run(command(*args), capture_output=True, text=True, timeout=240, check=False)

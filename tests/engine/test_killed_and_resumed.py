@@ -2,65 +2,53 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-from small_job import command, spawn, write_job
+from small_job import At, command, committed, cut_off, said, spawn, until
 
 from hpcms import engine
+from hpcms.cli.running import patient
+from hpcms.engine.summary import Summary
+from hpcms.errors import BadInput, Stopped, StorageFailure
 
 MOMENTS = 24
+STEP = 0.4  # s, about one step of the small job
+START = 1.5  # s, about what a driver needs from its first file to its first commit
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """Hash and seconds of a run that nobody disturbs; the seconds are those of a warm start, import included."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    job = write_job(folder)
-    engine.run(job, out=folder / "warm")
-    begin = time.monotonic()
-    subprocess.run(command("run", job, "--out", folder / "out"), check=True, capture_output=True)
-    return {"hash": json.loads((folder / "out/summary.json").read_text())["state_hash"], "s": time.monotonic() - begin}
-
-
-def resume_until_done(job: Path, out: Path) -> str:
-    """`hpcms resume`, or `hpcms run` where the run had not begun; the final hash."""
-    verb = ["resume", out] if (out / "how.json").exists() else ["run", job, "--out", out]
-    done = subprocess.run(command(*verb, "--json"), capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
-    return str(json.loads(done.stdout.splitlines()[-1])["state_hash"])
-
-
-def killed_at(job: Path, share: float, whole: float, on: str) -> Path:
-    """Start a run, kill -9 its driver after ``share`` of the time, wait until it is gone."""
+def killed(job: Path, step: int, delay: float, on: str = "inline") -> Path:
+    """A run whose driver got kill -9 some time after the commit of ``step``; -1: after it began."""
     out = job.parent / "out"
-    process = spawn("run", job, "--on", on, "--out", out)
-    time.sleep(share * whole)
-    process.kill()
-    process.wait(timeout=30)
+    with spawn("run", job, "--on", on, "--out", out) as process:
+        until(lambda: committed(out, step) if step >= 0 else (out / "how.json").exists())
+        time.sleep(delay)
+        process.kill()
+        assert process.wait(timeout=30) == -signal.SIGKILL
     return out
 
 
-@pytest.mark.parametrize("share", [0.5, 0.7, 0.9])
-def test_driver_killed(job: Path, undisturbed: dict[str, object], share: float) -> None:
-    out = killed_at(job, share, float(str(undisturbed["s"])), "inline")
-    assert resume_until_done(job, out) == undisturbed["hash"]
+@pytest.mark.parametrize(("step", "delay"), [(-1, 0.5), (2, 0.1)])
+def test_driver_killed(job: Path, finished: Summary, step: int, delay: float) -> None:
+    out = killed(job, step, delay)
+    assert engine.status(out)["state"] == "interrupted"
+    assert engine.resume(out).state_hash == finished.state_hash
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("seed", range(MOMENTS))
-def test_driver_killed_at_a_random_moment(job: Path, undisturbed: dict[str, object], seed: int) -> None:
-    share = float(np.random.default_rng(seed).uniform(0.2, 1.0))
-    out = killed_at(job, share, float(str(undisturbed["s"])), "local:2" if seed % 4 == 0 else "inline")
-    assert resume_until_done(job, out) == undisturbed["hash"]
+def test_driver_killed_at_a_random_moment(job: Path, finished: Summary, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    step = int(rng.integers(-1, 4))
+    out = killed(job, step, float(rng.uniform(0, STEP if step >= 0 else START)), "inline" if seed % 4 else "local:2")
+    assert engine.resume(out, on="inline").state_hash == finished.state_hash
 
 
 def workers_of(pid: int) -> list[psutil.Process]:
@@ -69,85 +57,116 @@ def workers_of(pid: int) -> list[psutil.Process]:
     return [p for p in leaves if "resource_tracker" not in " ".join(p.cmdline())]
 
 
+def run_and_kill_a_worker(job: Path, seed: int) -> Summary:
+    """Two workers; one of them is killed at a random moment of the steps after the first."""
+    rng, victims = np.random.default_rng(seed), []
+
+    def kill() -> None:
+        victim = workers_of(os.getpid())[int(rng.integers(2))]
+        victims.append(victim.pid)
+        victim.kill()
+
+    timer = threading.Timer(float(rng.uniform(0, 2 * STEP)), kill)
+    summary = engine.run(job, on="local:2", out=job.parent / "out", progress=At(1, timer.start))
+    timer.join()
+    assert victims
+    return summary
+
+
+def test_worker_killed(job: Path, finished: Summary) -> None:
+    assert run_and_kill_a_worker(job, 99).state_hash == finished.state_hash
+
+
 @pytest.mark.faults
-@pytest.mark.parametrize("seed", range(4))
-def test_worker_killed(job: Path, undisturbed: dict[str, object], seed: int) -> None:
-    rng, out = np.random.default_rng(seed), job.parent / "out"
-    process = spawn("run", job, "--on", "local:2", "--out", out)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and "running" not in status(out):
-        time.sleep(0.02)
-    time.sleep(float(rng.uniform(0, 0.5)))
-    victims = workers_of(process.pid)
-    if victims and process.poll() is None:
-        victims[int(rng.integers(len(victims)))].kill()
-    assert process.wait(timeout=240) == 0, (out / "log.txt").read_text()
-    assert json.loads((out / "summary.json").read_text())["state_hash"] == undisturbed["hash"]
+@pytest.mark.parametrize("seed", range(6))
+def test_worker_killed_at_a_random_moment(job: Path, finished: Summary, seed: int) -> None:
+    assert run_and_kill_a_worker(job, seed).state_hash == finished.state_hash
 
 
-def status(out: Path) -> str:
-    try:
-        return str(json.loads((out / "status.json").read_text())["state"])
-    except (OSError, ValueError):
-        return ""
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_stops_cleanly(job: Path, undisturbed: dict[str, object], number: int) -> None:
+def test_a_second_driver_is_refused_and_sigterm_stops_cleanly(job: Path, finished: Summary) -> None:
     out = job.parent / "out"
-    process = spawn("run", job, "--out", out)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and status(out) != "running":
-        time.sleep(0.01)
-    process.send_signal(number)
-    assert process.wait(timeout=60) in (75, 0)
-    if status(out) != "done":
-        assert status(out) == "stopped"
-        assert resume_until_done(job, out) == undisturbed["hash"]
+    with spawn("run", job, "--on", "inline", "--out", out) as process:
+        until(lambda: said(out) == "running")
+        os.kill(process.pid, signal.SIGSTOP)
+        assert engine.status(out)["state"] == "running"
+        with pytest.raises(StorageFailure, match=rf"\bpid {process.pid}\b") as caught:
+            engine.resume(out)
+        os.kill(process.pid, signal.SIGCONT)
+        process.terminate()
+        assert process.wait(timeout=60) == 75
+    assert caught.value.exit_code == 5
+    assert engine.status(out)["state"] == "stopped"
+    assert engine.resume(out).state_hash == finished.state_hash
 
 
-def test_the_end_of_the_allocation_stops_before_a_step(job: Path) -> None:
+def test_the_early_signal_of_slurm_stops_after_the_step(job: Path, finished: Summary) -> None:
     out = job.parent / "out"
-    end = str(int(time.time()) + 5)
-    process = spawn("run", job, "--out", out, SLURM_JOB_END_TIME=end)
-    assert process.wait(timeout=120) == 75
-    assert status(out) == "stopped"
+    with patient(), pytest.raises(Stopped, match="SIGUSR1"):
+        engine.run(job, out=out, progress=At(2, lambda: os.kill(os.getpid(), signal.SIGUSR1)))
+    known = engine.status(out)
+    assert (known["state"], known["committed"]["step"]) == ("stopped", 2)
+    assert engine.resume(out).state_hash == finished.state_hash
+
+
+def test_no_step_starts_that_the_allocation_would_cut(
+    job: Path, finished: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 5))
+    with pytest.raises(Stopped, match="allocation") as caught:
+        engine.run(job, out=job.parent / "out")
+    assert caught.value.exit_code == 75
+    assert engine.status(job.parent / "out")["committed"]["step"] == 0
+    monkeypatch.delenv("SLURM_JOB_END_TIME")
+    assert engine.resume(job.parent / "out").state_hash == finished.state_hash
 
 
 def test_no_orphans(job: Path) -> None:
-    process = spawn("run", job, "--on", "local:2", "--out", job.parent / "out")
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and status(job.parent / "out") != "running":
-        time.sleep(0.05)
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    process.wait(timeout=30)
+    out = job.parent / "out"
+    with spawn("run", job, "--on", "local:2", "--out", out) as process:
+        until(lambda: said(out) == "running")
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) >= 2
+        process.kill()
     _, alive = psutil.wait_procs(children, timeout=100)
     assert not alive
 
 
-def test_a_second_driver_is_refused(job: Path) -> None:
-    out = job.parent / "out"
-    process = spawn("run", job, "--out", out)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (out / "lease.json").exists():
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGSTOP)
-    second = subprocess.run(command("resume", out), capture_output=True, text=True, timeout=120, check=False)
-    os.kill(process.pid, signal.SIGCONT)
-    process.kill()
-    process.wait(timeout=30)
-    assert second.returncode == 5
-    assert re.search(rf"\b{process.pid}\b", second.stderr)
-
-
-def test_changed_physics_is_refused_with_a_diff(job: Path, undisturbed: dict[str, object]) -> None:
-    out = killed_at(job, 0.8, float(str(undisturbed["s"])), "inline")
-    text = job.read_text(encoding="utf-8")
+def test_changed_physics_is_refused_with_a_diff(job: Path, finished: Summary) -> None:
+    out, text = cut_off(job, job.parent / "out"), job.read_text(encoding="utf-8")
     job.write_text(text.replace("20 kPa", "21 kPa"), encoding="utf-8")
     refused = subprocess.run(command("resume", out), capture_output=True, text=True, timeout=120, check=False)
     assert refused.returncode == 2
-    assert "pressure" in refused.stderr or "boundary" in refused.stderr
+    assert "coarse.solid.boundary" in refused.stderr
+    assert "21" in refused.stderr
     assert "Traceback" not in refused.stderr
     job.write_text(text.replace("Heat and creep", "Creep and heat"), encoding="utf-8")
-    assert resume_until_done(job, out) == undisturbed["hash"]
+    told = At(0, lambda: None)
+    assert engine.resume(out, progress=told).state_hash == finished.state_hash
+    assert any("title" in note for note in told.notes)
+
+
+def test_a_changed_image_is_refused(job: Path) -> None:
+    out, image = cut_off(job, job.parent / "out"), job.parent / "snow.tif"
+    data = bytearray(image.read_bytes())
+    data[-1] ^= 1
+    image.write_bytes(data)
+    with pytest.raises(BadInput, match="image"):
+        engine.resume(out)
+
+
+def test_a_damaged_newest_commit_is_told_and_the_one_before_gives_the_same_bits(job: Path, finished: Summary) -> None:
+    out = cut_off(job, job.parent / "out", after=3)
+    newest = out / "manifests" / "00000003.json"
+    newest.write_bytes(newest.read_bytes()[:-40])
+    refused = subprocess.run(command("resume", out), capture_output=True, text=True, timeout=120, check=False)
+    assert refused.returncode == 5
+    assert "00000003.json" in refused.stderr
+    assert "--generation 2" in refused.stderr
+    with pytest.raises(StorageFailure, match=r"00000007\.json"):
+        engine.resume(out, generation=7)
+    done = subprocess.run(
+        command("resume", out, "--generation", 2, "--on", "inline"), capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert engine.status(out)["committed"]["state_hash"] == finished.state_hash

@@ -1,0 +1,63 @@
+"""What a plan says, beside what the run then took."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small_job import run_command
+
+from hpcms import engine
+from hpcms.engine import planning
+from hpcms.engine.summary import Summary
+from hpcms.errors import BadInput, ResourceFailure
+from hpcms.job import load_job
+from hpcms.store.run import open_run
+
+
+def test_the_figures_of_a_plan_are_those_of_the_run(finished: Summary) -> None:
+    run = open_run(finished.rundir)
+    problem = planning.built(load_job(Path(finished.rundir).parent / "job.toml"))
+    sweeps = finished.coupling["sweeps"] / finished.steps
+    figures = planning.estimate(problem, "inline", sweeps)
+    assert figures["steps"] == finished.steps
+    assert figures["regions"] == len(run.read("sites/creep/stress"))
+    assert figures["tasks"] == len(run.records())
+    files = list((Path(finished.rundir) / "state.zarr").glob("fine_*/*/c.*"))
+    assert figures["files"] == pytest.approx(len(files), rel=0.3)  # static arrays are written once
+    assert figures["memory_bytes"] == pytest.approx(finished.peak_memory_bytes, rel=0.5)
+    assert sweeps == pytest.approx(planning.SWEEPS, rel=0.3)
+
+
+def test_more_workers_more_memory_less_time(job: Path) -> None:
+    one, four = (engine.plan(job, on=f"local:{n}").figures for n in (1, 4))
+    assert one["core_hours"] == four["core_hours"]
+    assert one["memory_bytes"] < four["memory_bytes"]
+    assert one["critical_path_s"] == four["critical_path_s"] <= four["wall_s"] < one["wall_s"]
+
+
+TOO_MUCH = ("domain.elements=[100, 50]", "microstructure.coarsen=1", "microstructure.window=20")
+
+
+def test_a_job_that_does_not_fit_is_refused_before_anything_is_made(job: Path) -> None:
+    settings = [word for setting in TOO_MUCH for word in ("--set", setting)]
+    done = run_command("run", job, "--out", job.parent / "out", *settings)
+    assert done.returncode == 4, done.stderr
+    assert "GB of memory" in done.stderr
+    assert not (job.parent / "out").exists()
+
+
+def test_a_plan_is_refused_too_and_measured_by_the_memory_of_the_slurm_jobs(job: Path, tmp_path: Path) -> None:
+    profile = tmp_path / "tiny.toml"
+    profile.write_text('workers = 3\nmem = "100 MB"\n', encoding="utf-8")
+    with pytest.raises(ResourceFailure, match=r"SLURM profile have 0\.3 GB"):
+        engine.plan(job, on=f"slurm:{profile}")
+    profile.write_text('workers = 3\nmem = "4 GB"\n', encoding="utf-8")
+    assert engine.plan(job, on=f"slurm:{profile}").figures["workers"] == 3
+
+
+@pytest.mark.parametrize("on", ["bogus", "local:", "local:two", "slurm:nowhere"])
+def test_an_unknown_executor_leaves_nothing_behind(job: Path, on: str) -> None:
+    with pytest.raises(BadInput, match="unknown"):
+        engine.run(job, on=on, out=job.parent / "out")
+    assert not (job.parent / "out").exists()

@@ -1,0 +1,41 @@
+"""One region, solved again alone from what the store holds of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_job import run_command
+
+from hpcms import engine
+from hpcms.engine.summary import Summary
+from hpcms.store.run import open_run
+
+
+@pytest.mark.parametrize(("region", "step"), [(0, 1), (5, 4), (7, 2)])
+def test_alone_as_among_the_others(finished: Summary, tmp_path: Path, region: int, step: int) -> None:
+    found = engine.zoom(finished.rundir, region, step, out=tmp_path)
+    assert set(found["models"]) == {"conduction", "creep"}
+    run = open_run(finished.rundir)
+    for name, one in found["models"].items():
+        assert one["ok"]
+        assert one["energy_gap"] < 1e-10
+        assert one["difference"] < 1e-5  # the tangent's own tolerance; the stress is closer, see below
+        stored = run.read_region(f"sites/{name}/{'stress' if name == 'creep' else 'flux'}", region, step)
+        alone = np.array(one["answers"]["stress" if name == "creep" else "flux"])
+        assert np.max(np.abs(alone - stored)) <= 1e-6 * np.max(np.abs(stored))
+        saved = np.load(one["file"])
+        assert np.array_equal(saved["state_phase"], run.history(name, step, region)["phase"][0])
+    state = np.load(found["models"]["creep"]["file"])["state_creep_strain"]
+    stored = run.history("creep", step, region)["creep_strain"][0]
+    assert np.max(np.abs(state - stored)) <= 1e-5 * np.max(np.abs(stored))
+    assert np.any(stored)
+
+
+@pytest.mark.parametrize(("region", "step"), [(8, 1), (0, 0), (0, 5)])
+def test_what_is_not_there_is_refused(finished: Summary, region: int, step: int) -> None:
+    done = run_command("zoom", finished.rundir, "--region", region, "--step", step)
+    assert done.returncode == 2
+    assert "is not there" in done.stderr
+    assert "hint" in done.stderr
