@@ -54,8 +54,9 @@ def _spread(v: Array, signs: Array, w: Array) -> None:
     for s in range(signs.shape[0]):
         for c in range(3):
             out = w[c, s * nodes : (s + 1) * nodes]
-            out[:] = signs[s, 0] * v[0, c]
-            for m in range(1, v.shape[0]):
+            for n in range(nodes):
+                out[n] = 0.0
+            for m in range(v.shape[0]):
                 sign, row = signs[s, m], v[m, c]
                 for n in range(nodes):
                     out[n] += sign * row[n]
@@ -68,38 +69,36 @@ def _collect(f: Array, signs: Array, faces: Array, r: Array) -> None:
     for m in range(r.shape[0]):
         for c in range(3):
             out, face = r[m, c], faces[m, c]
-            out[:] = 0.0
+            for n in range(nodes):
+                out[n] = 0.0
             for s in range(signs.shape[0]):
                 sign, row = signs[s, m], f[c, s * nodes : (s + 1) * nodes]
                 for n in range(nodes):
-                    out[n] += sign * row[n]
-            for n in range(nodes):
-                out[n] *= face[n]
+                    out[n] += sign * face[n] * row[n]
 
 
 @numba.njit(**JIT)
 def _rows(M: Array, a: Array, out: Array, start: int) -> None:
     """out[start::2] <- M[start::2] a, two rows and four columns at a time; the last row of M and out is spare."""
     n, k = M.shape[0] - 1, a.shape[0]
-    zero = a[0]
     for j in range(start, n, 4):
-        m, l = M[j], M[j + 2 if j + 2 < n else n]
+        m, o = M[j], M[j + 2 if j + 2 < n else n]
         p, q = out[j], out[j + 2 if j + 2 < n else n]
         first = k % 4
-        p[:] = 0.0
-        q[:] = 0.0
+        for r in range(p.size):
+            p[r], q[r] = 0.0, 0.0
         for i in range(first):
-            m0, l0, zero = m[i], l[i], a[i]
+            m0, o0, w = m[i], o[i], a[i]
             for r in range(p.size):
-                p[r] += m0 * zero[r]
-                q[r] += l0 * zero[r]
+                p[r] += m0 * w[r]
+                q[r] += o0 * w[r]
         for i in range(first, k, 4):
             m0, m1, m2, m3 = m[i], m[i + 1], m[i + 2], m[i + 3]
-            l0, l1, l2, l3 = l[i], l[i + 1], l[i + 2], l[i + 3]
+            o0, o1, o2, o3 = o[i], o[i + 1], o[i + 2], o[i + 3]
             w, x, y, z = a[i], a[i + 1], a[i + 2], a[i + 3]
             for r in range(p.size):
                 p[r] += m0 * w[r] + m1 * x[r] + m2 * y[r] + m3 * z[r]
-                q[r] += l0 * w[r] + l1 * x[r] + l2 * y[r] + l3 * z[r]
+                q[r] += o0 * w[r] + o1 * x[r] + o2 * y[r] + o3 * z[r]
 
 
 @numba.njit(**JIT)
@@ -137,13 +136,29 @@ def wave(n: int, sine: int) -> Array:
 
 
 @numba.njit(**JIT)
-def _transform(a: Array, X: Array, Y: Array, Z: Array, i: int, j: int, k: int, work: Array, other: Array) -> None:
-    """a (nodes,) <- transformed along x, y, z in place; i, j, k: 0 cosines, 1 sines."""
-    x, y, z = X.shape[1] - 1, Y.shape[1] - 1, Z.shape[1] - 1
-    _turn(X[i], i, a.reshape(x, y * z), work[: (x + 1) * y * z].reshape(x + 1, y * z), other.reshape(y * z, x))
-    _turn(Y[j], j, other.reshape(y, z * x), work[: (y + 1) * z * x].reshape(y + 1, z * x), a.reshape(z * x, y))
-    _turn(Z[k], k, a.reshape(z, x * y), work[: (z + 1) * x * y].reshape(z + 1, x * y), other.reshape(x * y, z))
-    a[:] = other
+def _transform(a: Array, X: Array, Y: Array, Z: Array, odd: int, work: Array, other: Array) -> None:
+    """a (nodes,) <- transformed along x, y, z in place; the bits 1, 2, 4 of ``odd``: sines along that axis."""
+    for axis in range(3):
+        M = X if axis == 0 else Y if axis == 1 else Z
+        n, sine = M.shape[1] - 1, odd >> axis & 1
+        m = a.size // n
+        _turn(M[sine], sine, a.reshape(n, m), work[: (n + 1) * m].reshape(n + 1, m), other.reshape(m, n))
+        for i in range(a.size):
+            a[i] = other[i]
+
+
+@numba.njit(**JIT)
+def _solve(z: Array, parity: int, inverse: Array) -> None:
+    """z (3, nodes) <- inverse z for the waves of one class."""
+    a, b, c = z[0], z[1], z[2]
+    # d/dx d/dy of a product is +- the product of the other kind, minus where the parities differ
+    x, y, w = parity & 1, parity >> 1 & 1, parity >> 2 & 1
+    xy, xz, yz = 1.0 - 2.0 * (x ^ y), 1.0 - 2.0 * (x ^ w), 1.0 - 2.0 * (y ^ w)
+    for n in range(a.size):
+        p, q, s = a[n], b[n], c[n]
+        a[n] = inverse[0, n] * p + xy * inverse[5, n] * q + xz * inverse[4, n] * s
+        b[n] = xy * inverse[5, n] * p + inverse[1, n] * q + yz * inverse[3, n] * s
+        c[n] = xz * inverse[4, n] * p + yz * inverse[3, n] * q + inverse[2, n] * s
 
 
 @numba.njit(**JIT)
@@ -151,22 +166,15 @@ def _green(r: Array, classes: Array, X: Array, Y: Array, Z: Array, inverse: Arra
            other: Array) -> None:  # fmt: skip
     """z <- K0^-1 r for (classes, 3, nodes); X, Y, Z: cosines and sines (``wave``); inverse: (6, nodes)."""
     for m in range(r.shape[0]):
-        x, y, w = classes[m] & 1, classes[m] >> 1 & 1, classes[m] >> 2 & 1
-        a, b, c = z[m, 0], z[m, 1], z[m, 2]
-        z[m] = r[m]
-        for turn in range(2):
-            _transform(a, X, Y, Z, 1 - x, y, w, work, other)
-            _transform(b, X, Y, Z, x, 1 - y, w, work, other)
-            _transform(c, X, Y, Z, x, y, 1 - w, work, other)
-            if turn == 1:
-                break
-            # d/dx d/dy of a product is +- the product of the other kind, minus where the parities differ
-            xy, xz, yz = 1.0 - 2.0 * (x ^ y), 1.0 - 2.0 * (x ^ w), 1.0 - 2.0 * (y ^ w)
-            for n in range(a.size):
-                p, q, s = a[n], b[n], c[n]
-                a[n] = inverse[0, n] * p + xy * inverse[5, n] * q + xz * inverse[4, n] * s
-                b[n] = xy * inverse[5, n] * p + inverse[1, n] * q + yz * inverse[3, n] * s
-                c[n] = xz * inverse[4, n] * p + yz * inverse[3, n] * q + inverse[2, n] * s
+        for way in range(2):
+            for c in range(3):
+                if way == 0:
+                    for n in range(r.shape[2]):
+                        z[m, c, n] = r[m, c, n]
+                # component c is odd along its own axis where the class is even, and the other way round
+                _transform(z[m, c], X, Y, Z, classes[m] ^ (1 << c), work, other)
+            if way == 0:
+                _solve(z[m], classes[m], inverse)
 
 
 @numba.njit(**JIT)
