@@ -9,16 +9,17 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 from hpcms.errors import BadInput
 
 Quantity = Callable[..., "float | list[float]"]
+Q = TypeVar("Q", bound=Quantity)
 FURTHER = "_further_runs"
 
 
-def further_runs(quantity: Quantity) -> Quantity:
-    """Marks a quantity that needs more than the run of its job (variants, clusters, minutes): only ``verify`` asks it."""
+def further_runs(quantity: Q) -> Q:
+    """Marks a quantity that needs more than the run of its job (variants, clusters, minutes): left to ``verify``."""
     setattr(quantity, FURTHER, True)
     return quantity
 

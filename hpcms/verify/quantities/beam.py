@@ -34,15 +34,10 @@ def _creeping(context: Context, fine: str) -> OpenedRun:
 
 
 @further_runs
-def residuals(context: Context, fine: str, step: int) -> list[float]:
-    """Relative residuals of the coarse equations, sweep by sweep."""
-    return [float(sweep["residual"]) for sweep in sweeps_of(_creeping(context, fine), step)]
-
-
-@further_runs
 def newton_order(context: Context, fine: str, step: int, floor: float = 1e-12) -> float:
     """log(r_k+1 / r_k) / log(r_k / r_k-1) of the last three residuals of a step that are above ``floor``."""
-    r = np.array([x for x in residuals(context, fine, step) if x > floor])[-3:]
+    found = [float(sweep["residual"]) for sweep in sweeps_of(_creeping(context, fine), step)]
+    r = np.array([x for x in found if x > floor])[-3:]
     if len(r) < 3:
         raise ValueError(f"only {len(r)} residuals are above {floor}")
     return float(np.log(r[2] / r[1]) / np.log(r[1] / r[0]))
@@ -80,7 +75,6 @@ def work_over_energy_of_cells(context: Context, fine: str) -> float:
 QUANTITIES = {
     "difference_to_closed_form": difference_to_closed_form,
     "difference_to_other_stiffness": difference_to_other_stiffness,
-    "residuals": residuals,
     "newton_order": newton_order,
     "work_of_load_over_energy": work_of_load_over_energy,
     "work_over_energy_of_cells": work_over_energy_of_cells,

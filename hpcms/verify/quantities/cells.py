@@ -64,7 +64,7 @@ def conductivity_limit(
 
 
 def plane_conductivities(context: Context, edge: int, fractions: Sequence[float] = (0.5,)) -> list[float]:
-    """Both in-plane conductivities of plane cells with square symmetry: squares, a disc, and random voxels symmetrised."""
+    """Both in-plane conductivities of cells with square symmetry: squares, a disc, and random voxels symmetrised."""
     found = []
     for fraction in fractions:
         cells = [drawn(context, g, (edge, edge, 1), fraction, 2) for g in ("checkerboard", "disc")]
@@ -76,7 +76,7 @@ def plane_conductivities(context: Context, edge: int, fractions: Sequence[float]
 
 
 def _symmetric(regions: Regions) -> Regions:
-    """The four quarter turns of a plane image side by side: a pattern with square symmetry, hence isotropic in plane."""
+    """The four quarter turns of a plane image side by side: square symmetry, hence isotropic in plane."""
     image = regions.phases[0, :, :, 0]
     turned = np.block([[image, np.rot90(image)], [np.rot90(image, 3), np.rot90(image, 2)]])
     return Regions(regions.ids, turned[None, :, :, None], regions.names)

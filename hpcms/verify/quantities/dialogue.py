@@ -47,7 +47,7 @@ def directions(context: Context) -> float:
     return float(("coarse", "fine") in links) + float(("fine", "coarse") in links)
 
 
-# --------------------------------------------------------------------------------------- two fields, one or both at once
+# ------------------------------------------------------------------------ two fields, in turns or at once
 
 
 def _composed(context: Context, overrides: Overrides) -> tuple[Composition, float]:
@@ -110,7 +110,7 @@ def refused(context: Context, **overrides: Any) -> float:
 
 @further_runs
 def growth_in_time(context: Context, mass_ratio: float, steps: int, ends: Sequence[float]) -> list[float]:
-    """Factor a time step on the error of the acceleration when the fields exchange once a step, for several step sizes."""
+    """Factor on the error of the acceleration, by time step, when the fields exchange once a step."""
     mass, force = (getattr(context.job.coarse["structure"].params, name) for name in ("mass", "force"))
     found = []
     for end in ends:
@@ -131,7 +131,7 @@ def growth_in_time(context: Context, mass_ratio: float, steps: int, ends: Sequen
 def messages_over_sweeps(context: Context) -> float:
     """Messages between the fields of the run, by sweep."""
     sweeps = [s for n in range(1, len(context.run.steps())) for s in sweeps_of(context.run, n)]
-    return sum(s["messages"] for s in sweeps) / len(sweeps)
+    return float(sum(s["messages"] for s in sweeps) / len(sweeps))
 
 
 def _pair(context: Context, mass_ratio: float) -> tuple[OpenedRun, OpenedRun]:

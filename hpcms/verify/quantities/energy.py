@@ -6,6 +6,7 @@ The micro work is summed here over Gauss points from the displacements alone, wi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ def _moduli(context: Context, fine: str) -> dict[int, tuple[float, float]]:
 
 def _image(context: Context, edge: int, fraction: float) -> Array:
     """Random voxels."""
-    return drawn(context, "random", (edge, edge, edge), fraction).phases[0]
+    labels: Array = drawn(context, "random", (edge, edge, edge), fraction).phases[0]
+    return labels
 
 
 def energy_gaps(context: Context, edge: int, fraction: float, tolerance: float, fine: str = "elastic") -> list[float]:
@@ -59,7 +61,8 @@ def energy_gaps(context: Context, edge: int, fraction: float, tolerance: float, 
 def _stiffness(context: Context, labels: Array, boundary: str, fine: str) -> Array:
     found = homogenize(labels, elastic=_moduli(context, fine), boundary=boundary, tolerance=1e-7)
     C = np.asarray(found.stiffness)
-    return 0.5 * (C + C.T)
+    symmetric: Array = 0.5 * (C + C.T)
+    return symmetric
 
 
 def smallest_steps(context: Context, edge: int, fraction: float, fine: str = "elastic") -> list[float]:
@@ -69,26 +72,24 @@ def smallest_steps(context: Context, edge: int, fraction: float, fine: str = "el
     """
     labels = _image(context, edge, fraction)
     C = [_stiffness(context, labels, boundary, fine) for boundary in BOUNDARIES]
-    return [float(np.linalg.eigvalsh(b - a)[0] / np.linalg.norm(b, 2)) for a, b in zip(C, C[1:], strict=False)]
+    return [float(np.linalg.eigvalsh(b - a)[0] / np.linalg.norm(b, 2)) for a, b in pairwise(C)]
 
 
 def gap_ratios(
     context: Context, edge: int, fraction: float, copies: Sequence[int], fine: str = "elastic"
 ) -> list[float]:
-    """|C(displacement) - C(traction)| of a larger block of balls over that of the block before; ``copies`` along an edge."""
+    """|C(displacement) - C(traction)| of a block of ``copies``^3 balls over that of the block before."""
     gaps = []
     for n in copies:
         labels = np.tile(drawn(context, "sphere", (edge,) * 3, fraction).phases[0], (n,) * 3)
         low, high = (_stiffness(context, labels, b, fine) for b in ("traction", "displacement"))
         gaps.append(float(np.linalg.norm(high - low)))
-    return [b / a for a, b in zip(gaps, gaps[1:], strict=False)]
+    return [b / a for a, b in pairwise(gaps)]
 
 
 def largest_gap_of_run(context: Context) -> float:
     """The largest energy gap of an exchange of the run, over all steps and fine models."""
-    return max(
-        float(counts["energy_gap"]) for meta in context.run.steps() for counts in meta.get("fine", {}).values()
-    )
+    return max(float(counts["energy_gap"]) for meta in context.run.steps() for counts in meta.get("fine", {}).values())
 
 
 LEAKY = '''"""A fine model that loses one part in a hundred million of its work in one region."""

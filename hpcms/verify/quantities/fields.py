@@ -52,7 +52,7 @@ def hooke(strain: Array, E: Array, nu: Array) -> Array:
     """Mandel stress of isotropic voxels; ``E``, ``nu``: (nx, ny, nz)."""
     mu, lam = E / (2 * (1 + nu)), E * nu / ((1 + nu) * (1 - 2 * nu))
     trace = strain[..., :3].sum(axis=-1)
-    stress = 2 * mu[..., None, None] * strain
+    stress: Array = 2 * mu[..., None, None] * strain
     stress[..., :3] += (lam[..., None] * trace)[..., None]
     return stress
 

@@ -36,7 +36,7 @@ def work_increments(run: OpenedRun, fine: str) -> Array:
 
 
 def energy_balance(context: Context, fine: str = "creep") -> float:
-    """Largest |work - change of stored energy - dissipation| of a site over the run, over its largest work of a step."""
+    """Largest |work - change of stored energy - dissipation| of a step, over the largest work of a step, by site."""
     done = context.run
     work = work_increments(done, fine)
     stored, lost = np.diff(over_steps(done, fine, "energy"), axis=0), over_steps(done, fine, "dissipation")[1:]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hpcms.coarse.composition import Composition
+from hpcms import coarse
 from hpcms.contracts import Array, Step
 from hpcms.errors import NumericalFailure
 from hpcms.job.schema import Interval
@@ -27,12 +27,13 @@ def resolved(context: Context, periods: int) -> tuple[Array, Array]:
     size = job.domain.size if isinstance(job.domain, Interval) else 1.0
     spec = job.coarse["heat"]
     mesh = build_mesh(Domain("interval", (size,), (ELEMENTS_A_PERIOD * periods,)))
-    heat = Composition([spec.params.bind(mesh, "heat", spec.fine)], petsc=job.petsc)
+    fine = spec.fine or ""
+    heat = coarse.compose({"heat": (spec.params, fine)}, mesh, petsc=job.petsc)
     step = Step(1, 1.0, 1.0, heat.begin())
     u = heat.predict(step)
-    gradient = heat.sites(u, step)[spec.fine]["gradient"]
+    gradient = heat.sites(u, step)[fine]["gradient"]
     a = 1.0 / (2.0 + np.sin(2 * np.pi * mesh.sites[:, 0] * periods / size))
-    answers = {spec.fine: {"flux": -a[:, None] * gradient, "tangent": -a[:, None, None] * np.eye(3)}}
+    answers = {fine: {"flux": -a[:, None] * gradient, "tangent": -a[:, None, None] * np.eye(3)}}
     advance = heat.advance(u, answers, step)
     heat.close()
     if not advance.ok:
@@ -63,5 +64,8 @@ def homogenised_conductivity(context: Context) -> list[float]:
     return [float(k.min()), float(k.max())]
 
 
-QUANTITIES = {"distance_to_resolved": distance_to_resolved, "order_of_convergence": order_of_convergence,
-              "homogenised_conductivity": homogenised_conductivity}
+QUANTITIES = {
+    "distance_to_resolved": distance_to_resolved,
+    "order_of_convergence": order_of_convergence,
+    "homogenised_conductivity": homogenised_conductivity,
+}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hpcms import cachedir
-from hpcms.cluster import check_threads, cores, default_workers, open_executor
+from hpcms.cluster import check_threads, cores, open_executor
 from hpcms.contracts import Array, Regions
 from hpcms.errors import BadInput
 from hpcms.fine.solid import Creep, Solid, SolidPhase
@@ -112,12 +112,12 @@ def _vectors(rng: np.random.Generator) -> Pair:
         w[:] = z
         vectors.directions(w, r, 0.3, p, q, w)
         size = vectors.advance(0.7, q, r, p, q)
-        return np.array([*p, *q, size, vectors.dot(z, r)])
+        return np.concatenate([p, q, [size, vectors.dot(z, r)]])
 
     def plain() -> Array:
         a, b = z + 0.3 * p0, r + 0.3 * q0
         a, b = a + 0.7 * b, b - 0.7 * r
-        return np.array([*a, *b, np.sum(b * b), np.sum(z * r)])
+        return np.concatenate([a, b, [np.sum(b * b), np.sum(z * r)]])
 
     return fast, plain
 
@@ -162,7 +162,7 @@ def _creep_cell(rng: np.random.Generator, A: float = 1e-22, n: float = 3.0) -> P
         return np.append(answers["stress"][0] / 1e10, state["creep_strain"][0])
 
     def plain() -> Array:
-        """From the displacement alone: s = 2 mu (e - creep), creep rate = 3/2 A q^(n - 1) s with q the uniaxial stress."""
+        """From displacement and creep: s = 2 mu dev(e - creep), rate = 3/2 A q^(n - 1) s, q the uniaxial stress."""
         E, nu = (np.array([getattr(p, name) for p in (soft, hard)])[phase[0]]
                  for name in ("youngs_modulus", "poisson_ratio"))  # fmt: skip
         elastic = hooke(strains(last["displacement"], mean, SPACING, shape) - last["creep"], E, nu)
@@ -219,40 +219,44 @@ def speedups_over_python(context: Context) -> list[float]:
     return [slow[name] / fast[name] for name in SAMPLES]
 
 
-def cached_files(folder: str) -> list[str]:
-    """On a worker: the compiled kernels in the cache of this node, after using some; names of the files and their folder."""
+def asked(number: int) -> tuple[str, list[str], list[int]]:
+    """On a worker: the cache of this node, its compiled kernels after all have been used, and the limits on threads."""
     timings(1)
-    path = str(cachedir.numba_cache()) if not folder else folder
-    files = sorted(os.path.join(d, f) for d, _, names in os.walk(path) for f in names if f.endswith(".nbc"))
-    return [path, *files]
+    folder = cachedir.numba_cache()
+    limits = [int(os.environ.get(n, "0")) for n in ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
+    return str(folder), sorted(str(p) for p in folder.rglob("*.nbc")), limits
+
+
+def _workers(context: Context) -> tuple[list[tuple[str, list[str], list[int]]], int]:
+    """What this process (first) and the workers of the default executor say, and the number of workers."""
+
+    def make() -> tuple[list[tuple[str, list[str], list[int]]], int]:
+        own = asked(-1)
+        with open_executor("local", None, context.folder("workers")) as executor:
+            refs = [executor.submit(asked, i, key=f"asked/{i}") for i in range(2 * executor.workers)]
+            return [own, *(executor.result(ref, 600.0) for ref in refs)], executor.workers
+
+    made: tuple[list[tuple[str, list[str], list[int]]], int] = context.once("workers", make)
+    return made
 
 
 @further_runs
 def compiled_again(context: Context) -> float:
-    """Kernels that two workers add to the cache of the node after this process has used all of them."""
-    timings(1)
-    before = set(cached_files("")[1:])
-    with open_executor("local", min(2, default_workers()), context.folder("cache")) as executor:
-        refs = [executor.submit(cached_files, "", key=f"cache/{i}") for i in range(2 * executor.workers)]
-        after = [executor.result(ref, 600.0) for ref in refs]
-    if len({found[0] for found in after} | {cached_files("")[0]}) != 1 or not before:
+    """Kernels that the workers add to the cache of the node after this process has used all of them."""
+    found, _ = _workers(context)
+    if len({folder for folder, _, _ in found}) != 1 or not found[0][1]:
         raise BadInput("the processes of this node keep their kernels in different folders")
-    return float(len({file for found in after for file in found[1:]} - before))
-
-
-def threads_of_worker() -> list[int]:
-    """On a worker: threads that numba, BLAS and OpenMP may use."""
-    return [int(os.environ.get(name, "0")) for name in ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
+    return float(len({file for _, files, _ in found for file in files} - set(found[0][1])))
 
 
 @further_runs
 def threads_over_cores(context: Context) -> float:
     """Workers of the default executor times the threads of one, over the cores."""
-    with open_executor("local", None, context.folder("threads")) as executor:
-        threads = executor.result(executor.submit(threads_of_worker, key="threads"), 600.0)
-        if min(threads) < 1:
-            raise BadInput("a worker does not limit its threads")
-        return executor.workers * max(threads) / cores()
+    found, workers = _workers(context)
+    limits = [n for _, _, threads in found[1:] for n in threads]
+    if min(limits) < 1:
+        raise BadInput("a worker does not limit its threads")
+    return workers * max(limits) / cores()
 
 
 def too_many_threads_refused(context: Context) -> float:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hpcms import coarse
 from hpcms.cluster import default_workers, open_executor
-from hpcms.coarse.composition import Composition
 from hpcms.coarse.heat import Heat, HeatBoundary
 from hpcms.contracts import Array, Arrays, Executor, Regions, Step, TaskRecord
 from hpcms.engine import tasks
@@ -41,7 +40,7 @@ class Timed:
 def cell(key: str, plate: int, zone: int, below: Timed | None) -> Timed:
     """A fine task: the cell of one zone, from rest, under the gradient that the plate has there."""
     rng = np.random.default_rng([plate, zone])
-    edge = int(rng.integers(14, 44))
+    edge = int(rng.integers(12, 42))
     model = Conduction({"a": ConductionPhase(1.0), "b": ConductionPhase(float(rng.uniform(5, 50)))}, tolerance=1e-8)
     phases = (rng.random((1, edge, edge, edge // 2)) < rng.uniform(0.1, 0.5)).astype(np.uint8)
     gradient = np.array([[1.0, 0.0, 0.0]]) if below is None else below.arrays["gradient"][zone : zone + 1]
@@ -63,7 +62,7 @@ def plate_model() -> Any:
         HeatBoundary("top", flux=3.0),
     )
     heat = Heat(initial=0.0, boundary=sides, steady=True)
-    return mesh, Composition([heat.bind(mesh, "heat", "cells")])
+    return mesh, coarse.compose({"heat": (heat, "cells")}, mesh)
 
 
 def plate(key: str, cells: list[Timed], before: Timed | None) -> Timed:
@@ -104,19 +103,20 @@ def submit(executor: Executor, plates: int) -> list[Any]:
     return refs
 
 
-def computed(on: str, workers: int | None, folder: Path, plates: int) -> tuple[list[Timed], int]:
-    """All results of the graph in the order of submission, and the number of workers."""
-    with open_executor(on, workers, folder) as executor:
-        warm = [executor.submit(plate_warm, i, key=f"warm/{i}") for i in range(4 * executor.workers)]
-        for ref in warm:
-            executor.result(ref, DEADLINE)
-        return [executor.result(ref, DEADLINE) for ref in submit(executor, plates)], executor.workers
+def computed(executor: Executor, plates: int) -> list[Timed]:
+    """All results of the graph in the order of submission."""
+    return [executor.result(ref, DEADLINE) for ref in submit(executor, plates)]
 
 
-def plate_warm(number: int) -> int:
+def one_by_one(executor: Executor, count: int = 40) -> list[Timed]:
+    """Cells of which each waits for the one before."""
+    keys = [f"one/{n}" for n in range(count)]
+    return [executor.result(executor.submit(cell, key, 0, n, None, key=key), DEADLINE) for n, key in enumerate(keys)]
+
+
+def warm(number: int) -> int:
     """Load PETSc and the compiled kernels in this worker before the clock starts."""
-    first = [cell("warm", 10**6 + number, z, None) for z in range(ZONES)]
-    plate("warm", first, None)
+    plate("warm", [cell("warm", number, 0, None)] * ZONES, None)
     return number
 
 
@@ -125,22 +125,28 @@ def durations(results: list[Timed]) -> list[TaskRecord]:
     return [dataclasses.replace(r.record, cpu_s=r.record.end - r.record.start) for r in results]
 
 
-def at_once(records: list[TaskRecord]) -> list[tuple[float, int]]:
-    """(seconds, tasks at once) of each stretch of the timeline between two events."""
+def at_once(records: list[TaskRecord]) -> int:
+    """The largest number of tasks that ran at the same moment."""
     events = sorted([(r.start, 1) for r in records] + [(r.end, -1) for r in records])
-    stretches, running = [], 0
-    for (t, change), (after, _) in zip(events, [*events[1:], (events[-1][0], 0)], strict=True):
-        running += change
-        stretches.append((after - t, running))
-    return stretches
+    return int(np.cumsum([change for _, change in events]).max())
+
+
+def _session(context: Context, plates: int) -> tuple[list[Timed], list[Timed], int]:
+    """The graph and the cells one by one on the same local workers, and the number of workers."""
+
+    def make() -> tuple[list[Timed], list[Timed], int]:
+        with open_executor("local", min(2, default_workers()), context.folder("parallel")) as executor:
+            for ref in [executor.submit(warm, i, key=f"warm/{i}") for i in range(2 * executor.workers)]:
+                executor.result(ref, DEADLINE)
+            return computed(executor, plates), one_by_one(executor), executor.workers
+
+    made: tuple[list[Timed], list[Timed], int] = context.once(f"graph {plates}", make)
+    return made
 
 
 def _graph(context: Context, plates: int) -> tuple[list[Timed], int]:
-    workers = min(2, default_workers())
-    made: tuple[list[Timed], int] = context.once(
-        f"graph {plates}", lambda: computed("local", workers, context.folder("parallel"), plates)
-    )
-    return made
+    graph, _, workers = _session(context, plates)
+    return graph, workers
 
 
 @further_runs
@@ -153,15 +159,7 @@ def fine_solves(context: Context, plates: int) -> float:
 def concurrency_over_workers(context: Context, plates: int) -> float:
     """The largest number of tasks that ran at the same moment, over the number of workers."""
     results, workers = _graph(context, plates)
-    return max(n for _, n in at_once(durations(results))) / workers
-
-
-@further_runs
-def busy_share(context: Context, plates: int) -> float:
-    """Share of the time from the first task to the last in which every worker had a task."""
-    results, workers = _graph(context, plates)
-    stretches = at_once(durations(results))
-    return sum(s for s, n in stretches if n >= workers) / sum(s for s, _ in stretches)
+    return at_once(durations(results)) / workers
 
 
 @further_runs
@@ -188,28 +186,24 @@ def coarse_beside_fine(context: Context, plates: int) -> float:
 
 
 @further_runs
-def differing_arrays(context: Context, plates: int) -> float:
-    """Arrays of the graph that are not bitwise those of the serial executor."""
-    results, _ = _graph(context, plates)
-    serial, _ = computed("inline", None, context.folder("serial"), plates)
-    return float(sum(a.arrays[n].tobytes() != b.arrays[n].tobytes()
-                     for a, b in zip(results, serial, strict=True) for n in a.arrays))  # fmt: skip
+def differing_arrays(context: Context, plates: int, serial: int) -> float:
+    """Arrays of the first ``serial`` plates (they need none of the others) that the serial executor gives otherwise."""
+    found = {r.record.key: r.arrays for r in _graph(context, plates)[0]}
+    with open_executor("inline", None, context.folder("serial")) as executor:
+        alone = computed(executor, serial)
+    pairs = [(r.arrays[name], found[r.record.key][name]) for r in alone for name in r.arrays]
+    return float(sum(a.tobytes() != b.tobytes() for a, b in pairs))
 
 
 @further_runs
-def concurrency_one_by_one(context: Context, tasks_count: int = 40) -> float:
-    """The same measure where each task waits for the one before: it has to see that nothing ran side by side."""
-    with open_executor("local", min(2, default_workers()), context.folder("serial-local")) as executor:
-        results = []
-        for z in range(tasks_count):
-            results.append(executor.result(executor.submit(cell, f"one/{z}", 0, z, None, key=f"one/{z}"), DEADLINE))
-    return float(max(n for _, n in at_once(durations(results))))
+def concurrency_one_by_one(context: Context, plates: int) -> float:
+    """Tasks at once where each waits for the one before: the measure has to see that nothing ran side by side."""
+    return float(at_once(durations(_session(context, plates)[1])))
 
 
 QUANTITIES = {
     "fine_solves": fine_solves,
     "concurrency_over_workers": concurrency_over_workers,
-    "busy_share": busy_share,
     "wall_over_bound": wall_over_bound,
     "coarse_beside_fine": coarse_beside_fine,
     "differing_arrays": differing_arrays,

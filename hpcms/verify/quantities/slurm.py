@@ -84,7 +84,8 @@ def _done(context: Context, after: int) -> tuple[JobKiller, str]:
         folder = context.folder("slurm")
         with private_slurm():
             killer = JobKiller(folder / "run", after)
-            out = run(context.job.path, size=context.job.size, on=f"slurm:{PROFILE}", out=folder / "run", progress=killer)
+            job, on = context.job, f"slurm:{PROFILE}"
+            out = run(job.path, size=job.size, on=on, out=folder / "run", progress=killer)
         return killer, out.state_hash
 
     made: tuple[JobKiller, str] = context.once(f"slurm {after}", make)
@@ -107,7 +108,7 @@ def differing_after_scancel(context: Context, cancel_after: int) -> float:
 
 
 def places_named_in_code(context: Context) -> float:
-    """Lines of the package that set a partition, an account, a node list or a service class of SLURM to a fixed word."""
+    """Lines of the package that set a partition, account, node list or service class of SLURM to a fixed word."""
     fixed = re.compile(r"""(--(partition|account|nodelist|qos)[= ]|#SBATCH -[pACw] )[A-Za-z0-9]""")
     package = Path(__file__).resolve().parents[2]
     files = [p for p in package.rglob("*.py") if p != Path(__file__).resolve()]

@@ -80,7 +80,7 @@ def pieces_not_readable_alone(context: Context, path: str) -> float:
         wanted = read_level(folder, "field", level, step, region)
         alone = context.folder("alone") / str(level)
         own = f"c.{step}.{region}."
-        shutil.copytree(folder, alone, ignore=lambda _, names, own=own: [  # type: ignore[misc]
+        shutil.copytree(folder, alone, ignore=lambda _, names, own=own: [
             name for name in names if name.startswith("c.") and not name.startswith(own)
         ])  # fmt: skip
         kept = [p for p in alone.rglob("c.*") if p.parent.parent.name == str(level)]
