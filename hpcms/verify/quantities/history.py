@@ -136,13 +136,6 @@ def differing_after_worker_loss(context: Context, on: str, step: int) -> float:
     return float(summary.state_hash != context.run.head.state_hash)
 
 
-@further_runs
-def differing_on_other_workers(context: Context, on: Sequence[str]) -> float:
-    """Runs whose final hash differs from the one of the job's own executor, by executor."""
-    hashes = [context.variant(f"on {where}", {}, on=where).head.state_hash for where in on]
-    return float(sum(h != context.run.head.state_hash for h in hashes))
-
-
 QUANTITIES = {
     "energy_balance": energy_balance,
     "cycle_work_over_dissipation": cycle_work_over_dissipation,
@@ -150,5 +143,4 @@ QUANTITIES = {
     "differing_after_kill": differing_after_kill,
     "incomplete_views": incomplete_views,
     "differing_after_worker_loss": differing_after_worker_loss,
-    "differing_on_other_workers": differing_on_other_workers,
 }
