@@ -17,7 +17,7 @@ _HOME = {
     "plan": "hpcms.engine",
     "zoom": "hpcms.engine",
 }
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+__all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,10 @@ def sites(u: Arrays) -> dict[str, Arrays]:
 
 def fine(model: str, drive: Arrays) -> Arrays:
     v = drive["value"]
-    return {"response": np.tanh(v) if model == "a" else 0.1 * v, "tangent": 1 - np.tanh(v) ** 2 if model == "a" else 0.1 + 0 * v}
+    return {
+        "response": np.tanh(v) if model == "a" else 0.1 * v,
+        "tangent": 1 - np.tanh(v) ** 2 if model == "a" else 0.1 + 0 * v,
+    }
 
 
 def coarse(u: Arrays, answers: dict[str, Arrays]) -> Advance:
@@ -41,7 +44,11 @@ def play(name: str, order: Any, **changes: Any) -> Any:
         pending += scheme.ask()
         assert pending, "a scheme that is not done must have something to ask"
         request = pending.pop(order(len(pending)))
-        result = fine(request.model, request.drive) if isinstance(request, FineRequest) else coarse(request.u, dict(request.answers))
+        result = (
+            fine(request.model, request.drive)
+            if isinstance(request, FineRequest)
+            else coarse(request.u, dict(request.answers))
+        )
         scheme.tell(request.key, result)
         scheme.tell(request.key, result)  # a repeated tell is harmless
     return scheme

@@ -32,7 +32,9 @@ def test_a_diamond() -> None:
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.floats(0.1, 10), st.integers(0, 5)), min_size=1, max_size=30), st.integers(1, 8))
 def test_the_span_lies_between_the_longest_task_and_the_work(tasks: list[tuple[float, int]], workers: int) -> None:
-    records = [record(f"fine/m/{i}/0", c, (f"fine/m/{i - back}/0",) if back else ()) for i, (c, back) in enumerate(tasks)]
+    records = [
+        record(f"fine/m/{i}/0", c, (f"fine/m/{i - back}/0",) if back else ()) for i, (c, back) in enumerate(tasks)
+    ]
     b = bounds(records, workers)
     assert max(c for c, _ in tasks) - 1e-12 <= span(records) <= b.work_s + 1e-9
     assert b.lower_bound_s <= b.work_s + 1e-9
