@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from types import GenericAlias
+from typing import Annotated, Any, Protocol, get_args, get_origin, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -28,6 +29,19 @@ class Unit:
     below: float | None = None
     least: float | None = None
     most: float | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """What pydantic asks for when it meets the mark; how a text becomes a number is the context of the reading."""
+        from pydantic_core import core_schema
+
+        if get_origin(source) is tuple:  # the mark is that of every entry
+            entries = tuple(e if e is Ellipsis else Annotated[e, self] for e in get_args(source))
+            return handler.generate_schema(GenericAlias(tuple, entries))
+        bounds = {"gt": self.above, "ge": self.least, "lt": self.below, "le": self.most}
+        number = {**handler(source), **{name: bound for name, bound in bounds.items() if bound is not None}}
+        if source is not float:
+            return number
+        return core_schema.with_info_before_validator_function(lambda v, info: info.context(v, self, info), number)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,21 @@
-"""Values of a job file to typed objects, led by the annotations of dataclasses. Every mistake becomes a problem."""
+"""Values of a job file to typed objects. pydantic checks them against the annotations of the dataclasses.
+
+What is here: texts to SI numbers where pydantic meets a ``Unit``, and its errors in plain words with our places.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import types
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from hpcms.contracts import Unit
 from hpcms.errors import HpcmsError
@@ -15,9 +23,17 @@ from hpcms.job.positions import Path
 from hpcms.job.problems import Problems, did_you_mean, show
 from hpcms.job.units import DIMENSIONLESS, QuantityError, to_si
 
-PLAIN = Unit("")
+CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 POWER = re.compile(r"\^(-?)([A-Za-z_]\w*)")
 DIFFERENCES = ("amplitude", "difference")  # keys whose temperature is a difference: degC would be off by 273
+KINDS = {
+    "float_type": "a number", "int_type": "an integer", "int_from_float": "an integer", "bool_type": "true or false",
+    "string_type": "a text", "tuple_type": "an array", "list_type": "an array", "dict_type": "a table",
+    "dataclass_type": "a table",
+}  # fmt: skip
+HINTS = {"string_type": "text stands in quotes", "bool_type": "true or false, without quotes"}
+BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+ODD = "must be a number, a text, true, false, an array or a table"
 
 
 class Invalid:
@@ -27,292 +43,233 @@ class Invalid:
 INVALID = Invalid()
 
 
-def build(kind: Any, value: Any, path: Path, problems: Problems, unit: Unit | None = None) -> Any:
-    """``value`` as a ``kind``, or ``INVALID`` with the reasons in ``problems``."""
-    if get_origin(kind) is Annotated:
-        inner, *marks = get_args(kind)
-        unit = next((mark for mark in marks if isinstance(mark, Unit)), unit)
-        return build(inner, value, path, problems, unit)
-    origin = get_origin(kind)
-    if origin in (Union, types.UnionType):
-        return _union(kind, value, path, problems, unit)
-    if origin is Literal:
-        return _choice(get_args(kind), value, path, problems)
-    if origin in (tuple, list, Sequence) or kind in (tuple, list):
-        return _array(kind, value, path, problems, unit)
-    if origin in (dict, Mapping) or kind is dict:
-        return _mapping(kind, value, path, problems, unit)
-    if is_dataclass(kind) and isinstance(kind, type):
-        return table(kind, value, path, problems)
-    return _scalar(kind, value, path, problems, unit)
-
-
 def table(cls: type[Any], value: Any, path: Path, problems: Problems, reserved: tuple[str, ...] = ()) -> Any:
     """A table as an object of the dataclass ``cls``; keys in ``reserved`` belong to somebody else."""
-    if not isinstance(value, dict):
-        return _refuse(path, problems, "must be a table", value)
-    built = parts(cls, value, path, problems, reserved)
-    if any(part is INVALID for part in built.values()):
-        return INVALID
-    return _construct(cls, built, path, problems)
+    own = {key: v for key, v in value.items() if key not in reserved} if isinstance(value, dict) else value
+    return _read(cls, "", own, path, problems, reserved)
 
 
 def parts(
     cls: type[Any], value: dict[str, Any], path: Path, problems: Problems, reserved: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """The fields of ``cls`` that the table gives, each built or ``INVALID``."""
-    kinds = get_type_hints(cls, include_extras=True)
-    known = {f.name: f for f in fields(cls) if f.init and not f.name.startswith("_")}
-    for key in value:
-        if key not in known and key not in reserved:
-            problems.add((*path, key), "unknown key", did_you_mean(key, [*known, *reserved], "keys here"), at_key=True)
-    built: dict[str, Any] = {}
-    powers = {name: value.get(name, spec.default) for name, spec in known.items()}
-    for name, spec in known.items():
-        kinds[name] = _with_powers(kinds[name], powers)
-        if name in value:
-            built[name] = build(kinds[name], value[name], (*path, name), problems)
-        elif spec.default is MISSING and spec.default_factory is MISSING:
-            problems.add((*path, name), "missing key", f"add {name} = {example(kinds[name])}", at_key=True)
-            built[name] = INVALID
-    return built
+    """The fields of ``cls`` that the table gives, as far as each of them can be built by itself."""
+    table(cls, value, path, problems, reserved)
+    names = [f.name for f in fields(cls) if f.name in value]
+    built = {name: _read(cls, name, value[name], (*path, name), problems.scratch()) for name in names}
+    return {name: part for name, part in built.items() if part is not INVALID}
 
 
-def _with_powers(kind: Any, values: dict[str, Any]) -> Any:
-    """A unit may depend on a sibling: ``Unit("Pa^-n s^-1")`` is Pa^-3 s^-1 where the table says n = 3."""
-    if get_origin(kind) is not Annotated:
-        return kind
-    inner, *marks = get_args(kind)
-
-    def number(found: re.Match[str]) -> str:
-        power = values.get(found[2])
-        usable = isinstance(power, int | float) and not isinstance(power, bool) and 0 < power < 100
-        return f"^{found[1]}{power:g}" if usable else found[0]
-
-    filled = [replace(m, symbol=POWER.sub(number, m.symbol)) if isinstance(m, Unit) else m for m in marks]
-    return Annotated[(inner, *filled)]
+@cache
+def _adapter(cls: Any, name: str) -> tuple[Any, TypeAdapter[Any]]:
+    """The kind and the reader of a dataclass, or of one of its fields. The tuple carries the configuration inside."""
+    kind = get_type_hints(cls, include_extras=True)[name] if name else cls
+    wrapped: Any = types.GenericAlias(tuple, (kind,))
+    return kind, TypeAdapter(wrapped, config=CONFIG)
 
 
-def _construct(cls: type[Any], built: dict[str, Any], path: Path, problems: Problems) -> Any:
-    """The object; a class may refuse combinations of values in ``__post_init__``."""
+def _read(cls: Any, name: str, value: Any, path: Path, problems: Problems, reserved: tuple[str, ...] = ()) -> Any:
+    """The object, or ``INVALID``. By way of JSON: there pydantic is strict and still takes arrays as tuples."""
+    odd: dict[Path, str] = {}
+    text = json.dumps([_plain(value, path, odd)])
+    wrongs: list[Wrong] = []
+    built: Any = INVALID
     try:
-        return cls(**built)
-    except HpcmsError as error:
-        problems.add(path, str(error), error.hint)
-    except (ValueError, TypeError, ArithmeticError) as error:
-        problems.add(path, str(error) or type(error).__name__)
-    return INVALID
+        kind, adapter = _adapter(cls, name)
+        (built,) = adapter.validate_json(text, context=_number)
+    except ValidationError as error:
+        found = [(each["loc"][1:], each) for each in error.errors(include_url=False)]
+        wrongs = list(_explain(kind, path, found, reserved))
+    except (HpcmsError, PydanticUserError, ArithmeticError, TypeError) as error:  # what a class itself refuses
+        problems.add(path, str(error) or type(error).__name__, getattr(error, "hint", ""))
+    for wrong in wrongs:
+        if odd.get(wrong.path, ODD) == ODD:
+            got = f" (got {show(_at(value, wrong.path[len(path) :]))})" if wrong.shows else ""
+            problems.add(wrong.path, wrong.text + got, wrong.hint, wrong.at_key)
+    for here in odd.keys() - {wrong.path for wrong in wrongs if odd.get(wrong.path) == ODD}:
+        problems.add(here, f"{odd[here]} (got {show(_at(value, here[len(path) :]))})")
+    return INVALID if odd else built
 
 
-def _refuse(path: Path, problems: Problems, text: str, value: object, hint: str = "") -> Any:
-    problems.add(path, f"{text} (got {show(value)})", hint)
-    return INVALID
+def _plain(value: Any, path: Path, odd: dict[Path, str]) -> Any:
+    """``value`` as JSON knows it; what it does not know is noted in ``odd`` and left out."""
+    if isinstance(value, dict):
+        return {str(key): _plain(v, (*path, key), odd) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v, (*path, i), odd) for i, v in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        odd[path] = "must be finite"
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        odd[path] = "must be below 2^63"
+    elif not isinstance(value, bool | int | float | str):
+        odd[path] = ODD
+    return None if path in odd else value
 
 
-def _union(kind: Any, value: Any, path: Path, problems: Problems, unit: Unit | None) -> Any:
-    """The first alternative of the value's shape that fits; otherwise the complaints of the nearest one."""
-    shape = _shape_of_value(value)
-    all_kinds = [k for k in get_args(kind) if k is not type(None)]
-    fitting = [k for k in all_kinds if shape in _shapes_of_kind(k)]
-    if not fitting:
-        return _refuse(path, problems, f"must be {' or '.join(describe(k, unit) for k in all_kinds)}", value)
-    if len(fitting) == 1:
-        return build(fitting[0], value, path, problems, unit)
-    if shape == "table" and (tagged := _by_tag(fitting, value)):
-        return build(tagged, value, path, problems, unit)
-    if shape == "table" and all(_tag(k) for k in fitting):
-        name = _tag(fitting[0])
-        choices = tuple(default for k in fitting for default in get_args(get_type_hints(k)[name]))
-        if name in value:
-            return _choice(choices, value[name], (*path, name), problems)
-        problems.add((*path, name), "missing key", f"one of {', '.join(map(show, choices))}", at_key=True)
-        return INVALID
-    trials: list[Problems] = []
-    for k in fitting:
-        trial = problems.scratch()
-        result = build(k, value, path, trial, unit)
-        if result is not INVALID and not trial.found:
-            return result
-        trials.append(trial)
-    if shape == "scalar" and not any(_is_quantity(k, unit) and isinstance(value, str) for k in fitting):
-        return _refuse(path, problems, f"must be {' or '.join(describe(k, unit) for k in fitting)}", value)
-    best = min(trials, key=len) if shape != "scalar" else _of_quantity(fitting, trials, unit)
-    problems.found |= best.found
-    return INVALID
-
-
-def _of_quantity(kinds: list[Any], trials: list[Problems], unit: Unit | None) -> Problems:
-    return next(trial for k, trial in zip(kinds, trials, strict=True) if _is_quantity(k, unit))
-
-
-def _is_quantity(kind: Any, unit: Unit | None) -> bool:
-    marks = get_args(kind)[1:] if get_origin(kind) is Annotated else (unit,)
-    return any(isinstance(mark, Unit) and mark.symbol not in DIMENSIONLESS for mark in marks)
-
-
-def _shape_of_value(value: Any) -> str:
-    return "table" if isinstance(value, dict) else "array" if isinstance(value, list | tuple) else "scalar"
-
-
-def _shapes_of_kind(kind: Any) -> tuple[str, ...]:
-    if get_origin(kind) is Annotated:
-        return _shapes_of_kind(get_args(kind)[0])
-    origin = get_origin(kind) or kind
-    if origin in (Union, types.UnionType):
-        return tuple(shape for k in get_args(kind) for shape in _shapes_of_kind(k))
-    if origin in (tuple, list, Sequence):
-        return ("array",)
-    if origin in (dict, Mapping) or is_dataclass(origin):
-        return ("table",)
-    return ("table", "array", "scalar") if origin is Any else ("scalar",)
-
-
-def _tag(kind: Any) -> str:
-    """The field of a dataclass that tells it from its siblings: one with a single literal."""
-    if not (is_dataclass(kind) and isinstance(kind, type)):
-        return ""
-    hints = get_type_hints(kind)
-    return next((n for n, k in hints.items() if get_origin(k) is Literal and len(get_args(k)) == 1), "")
-
-
-def _by_tag(kinds: list[Any], value: dict[str, Any]) -> Any:
-    """The dataclass whose literal is in the value, or that knows most of the value's keys."""
-    for kind in kinds:
-        name = _tag(kind)
-        if name and value.get(name) in get_args(get_type_hints(kind)[name]):
-            return kind
-    plain = [k for k in kinds if is_dataclass(k) and not _tag(k)]
-    if len(plain) != len(kinds):
-        return None
-    return max(plain, key=lambda k: len({f.name for f in fields(k)} & set(value)))
-
-
-def _choice(choices: tuple[Any, ...], value: Any, path: Path, problems: Problems) -> Any:
-    if isinstance(value, str | int) and any(value == c and type(value) is type(c) for c in choices):
-        return value
-    listed = " or ".join(show(c) for c in choices)
-    hint = did_you_mean(value, [c for c in choices if isinstance(c, str)]) if isinstance(value, str) else ""
-    return _refuse(path, problems, f"must be {listed}", value, hint if hint.startswith("did") else "")
-
-
-def _array(kind: Any, value: Any, path: Path, problems: Problems, unit: Unit | None) -> Any:
-    if not isinstance(value, list | tuple):
-        return _refuse(path, problems, "must be an array", value, f"write {example(kind, unit)}")
-    parts = get_args(kind) or (Any,)
-    if get_origin(kind) is tuple and Ellipsis not in parts:
-        if len(value) != len(parts):
-            return _refuse(path, problems, f"must have {len(parts)} entries", value, f"write {example(kind, unit)}")
-    else:
-        parts = (parts[0],) * len(value)
-    built = tuple(build(k, v, (*path, i), problems, unit) for i, (k, v) in enumerate(zip(parts, value, strict=True)))
-    if any(part is INVALID for part in built):
-        return INVALID
-    return list(built) if get_origin(kind) is list else built
-
-
-def _mapping(kind: Any, value: Any, path: Path, problems: Problems, unit: Unit | None) -> Any:
-    if not isinstance(value, dict):
-        return _refuse(path, problems, "must be a table", value)
-    inner = (get_args(kind) or (str, Any))[1]
-    built = {key: build(inner, v, (*path, key), problems, unit) for key, v in value.items()}
-    return INVALID if any(part is INVALID for part in built.values()) else built
-
-
-def _scalar(kind: Any, value: Any, path: Path, problems: Problems, unit: Unit | None) -> Any:
-    if kind is float:
-        return _number(value, path, problems, unit or PLAIN)
-    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
-        return _refuse(path, problems, "must be below 2^63", value)
-    if kind is Any or kind is object:
-        return _plain(value, path, problems)
-    if kind is int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            return _refuse(path, problems, "must be an integer", value)
-        return _bounded(value, path, problems, unit or PLAIN, show(value))
-    if kind in (bool, str) and not isinstance(value, kind):
-        hint = "text stands in quotes" if kind is str else "true or false, without quotes"
-        return _refuse(path, problems, f"must be {describe(kind)}", value, hint)
+def _at(value: Any, path: Path) -> Any:
+    for part in path:
+        value = value[part]
     return value
 
 
-def _plain(value: Any, path: Path, problems: Problems) -> Any:
-    """A value of any kind that JSON has, with numbers that are numbers."""
-    if isinstance(value, dict):
-        return _mapping(dict[str, Any], value, path, problems, None)
-    if isinstance(value, list | tuple):
-        return _array(tuple[Any, ...], value, path, problems, None)
-    if isinstance(value, bool | str | int):
+def _number(value: Any, unit: Unit, info: Any) -> Any:
+    """The SI number of a text. A unit may depend on a field before it: "Pa^-n s^-1" is Pa^-3 s^-1 where n is 3."""
+    known = info.data or {}
+    symbol = POWER.sub(lambda m: f"^{m[1]}{known[m[2]]:g}" if m[2] in known else m[0], unit.symbol)
+    if symbol in DIMENSIONLESS and not isinstance(value, str):
         return value
-    if isinstance(value, float):
-        return _number(value, path, problems, PLAIN)
-    return _refuse(path, problems, "must be a number, a text, true, false, an array or a table", value, "quote dates")
-
-
-def _number(value: Any, path: Path, problems: Problems, unit: Unit) -> Any:
-    symbol = unit.symbol
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return _refuse(path, problems, f"must be {describe(float, unit)}", value)
-    if isinstance(value, str):
-        try:
-            number = to_si(value, symbol)
-        except QuantityError as error:
-            problems.add(path, str(error), error.hint)
-            return INVALID
-        if symbol == "K" and path[-1] in DIFFERENCES and number and not value.strip().endswith(("K", "kelvin")):
-            return _refuse(path, problems, "must be a temperature difference in K", value, 'such as "11 K"')
-        return _bounded(number, path, problems, unit, show(value))
-    if symbol not in DIMENSIONLESS:
+        raise PydanticCustomError("kind", "{text}", {"text": f"must be a quantity in {symbol}"})
+    if not isinstance(value, str):
         hint = f'write it with a unit, for example "{show(value)} {symbol}"'
-        return _refuse(path, problems, "missing unit", value, hint)
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return _refuse(path, problems, "must be below 2^63", value)
-    if not math.isfinite(value):
-        return _refuse(path, problems, "must be finite", value)
-    return _bounded(float(value), path, problems, unit, show(value))
+        raise _refusal(f"missing unit (got {show(value)})", hint)
+    try:
+        number = to_si(value, symbol)
+    except QuantityError as error:
+        raise _refusal(str(error), error.hint) from error
+    if symbol == "K" and info.field_name in DIFFERENCES and number and not value.strip().endswith(("K", "kelvin")):
+        raise _refusal(f"must be a temperature difference in K (got {show(value)})", 'such as "11 K"')
+    return number
 
 
-def _bounded(value: Any, path: Path, problems: Problems, unit: Unit, got: str) -> Any:
-    """``value`` if it is within the bounds of ``unit``."""
-    bounds = ((">", unit.above), (">=", unit.least), ("<", unit.below), ("<=", unit.most))
-    holds = (
-        (unit.above is None or value > unit.above)
-        and (unit.least is None or value >= unit.least)
-        and (unit.below is None or value < unit.below)
-        and (unit.most is None or value <= unit.most)
-    )
-    if holds:
-        return value
+def _refusal(text: str, hint: str) -> PydanticCustomError:
+    return PydanticCustomError("quantity", "{text}", {"text": text, "hint": hint})
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """An error in our words. ``kind``: the value is of another kind, so another alternative may be meant."""
+
+    path: Path
+    text: str
+    hint: str = ""
+    shows: bool = True  # the value behind the text
+    at_key: bool = False
+    kind: bool = False
+
+
+Found = list[tuple[tuple[Any, ...], Any]]  # what is left of pydantic's location, its error
+
+
+def _explain(kind: Any, path: Path, found: Found, reserved: tuple[str, ...] = ()) -> Iterator[Wrong]:
+    """Walks down pydantic's locations and the kinds together: a location also names the alternatives of a union."""
+    kind, unit = _bare(kind)
+    groups: dict[Any, Found] = {}
+    for rest, error in found:
+        if not rest:
+            yield _wrong(kind, unit, path, error)
+        elif len(rest) == 1 and error["type"] in ("missing", "unexpected_keyword_argument"):
+            yield _wrong_key(kind, (*path, rest[0]), error, reserved)
+        else:
+            groups.setdefault(rest[0], []).append((rest[1:], error))
+    options = _options(kind)
+    if len(options) > 1 and groups:
+        tagged = [o for o in options if is_dataclass(o) and groups.keys() & {f.default for f in fields(o)}]
+        branches = zip(tagged or options, groups.values(), strict=False)
+        yield from _nearest([list(_explain(option, path, group)) for option, group in branches])
+        return
+    for part, group in groups.items():
+        yield from _explain(_inside(kind, part, unit), (*path, part), group)
+
+
+def _nearest(branches: list[list[Wrong]]) -> list[Wrong]:
+    """Of the alternatives of a union, what is wrong with the one that is meant; none is if the kind fits none."""
+    fitting = [branch for branch in branches if not branch[0].kind]
+    if fitting:
+        return min(fitting, key=len)
+    wanted = " or ".join(dict.fromkeys(wrong.text.removeprefix("must be ") for branch in branches for wrong in branch))
+    return [Wrong(branches[0][0].path, f"must be {wanted}", kind=True)]
+
+
+def _wrong(kind: Any, unit: Unit | None, path: Path, error: Any) -> Wrong:
+    """An error with the value at ``path``."""
+    what, context = error["type"], error.get("ctx", {})
+    if what in KINDS:
+        hint = f"write {example(kind, unit)}" if KINDS[what] == "an array" else HINTS.get(what, "")
+        return Wrong(path, f"must be {KINDS[what]}", hint, kind=True)
+    if what in BOUNDS and unit:
+        return Wrong(path, f"must be {_bounds(unit)}")
+    if what == "literal_error":
+        return _choice(path, get_args(kind), error["input"])
+    if what == "union_tag_invalid":
+        tags = tuple(re.findall(r"'([^']*)'", context["expected_tags"]))
+        return _choice((*path, context["discriminator"].strip("'")), tags, context["tag"])
+    if what == "union_tag_not_found":
+        name = context["discriminator"].strip("'")
+        tags = tuple(tag for option in _options(kind) for tag in get_args(get_type_hints(option)[name]))
+        return Wrong((*path, name), "missing key", f"one of {', '.join(map(show, tags))}", shows=False, at_key=True)
+    if what == "too_long":
+        return _count(kind, unit, path)
+    text = str(context["error"]) if what == "value_error" else context.get("text", error["msg"])
+    return Wrong(path, text, context.get("hint", ""), shows=what == "kind", kind=what == "kind")
+
+
+def _bounds(unit: Unit) -> str:
     symbol = "" if unit.symbol in DIMENSIONLESS else f" {unit.symbol}"
-    wanted = [f"{sign} {bound:g}{symbol if bound else ''}" for sign, bound in bounds if bound is not None]
-    problems.add(path, f"must be {' and '.join(wanted)} (got {got})")
-    return INVALID
+    bounds = ((">", unit.above), (">=", unit.least), ("<", unit.below), ("<=", unit.most))
+    return " and ".join(f"{sign} {bound:g}{symbol if bound else ''}" for sign, bound in bounds if bound is not None)
 
 
-def describe(kind: Any, unit: Unit | None = None) -> str:
-    """A kind in words."""
-    if get_origin(kind) is Annotated:
-        inner, *marks = get_args(kind)
-        return describe(inner, next((m for m in marks if isinstance(m, Unit)), unit))
-    if get_origin(kind) is Literal:
-        return " or ".join(show(c) for c in get_args(kind))
-    if kind is float and unit and unit.symbol not in DIMENSIONLESS:
-        return f"a quantity in {unit.symbol}"
-    words = {float: "a number", int: "an integer", str: "a text", bool: "true or false"}
-    return words.get(kind, "an array" if "array" in _shapes_of_kind(kind) else "a table")
+def _wrong_key(kind: Any, path: Path, error: Any, reserved: tuple[str, ...]) -> Wrong:
+    """A key too few or too many; in an array, an entry too few."""
+    if not is_dataclass(kind):
+        return _count(kind, None, path[:-1])
+    if error["type"] == "missing":
+        hint = f"add {path[-1]} = {example(_inside(kind, path[-1]))}"
+        return Wrong(path, "missing key", hint, shows=False, at_key=True)
+    known = [f.name for f in fields(kind) if f.init]
+    return Wrong(path, "unknown key", did_you_mean(str(path[-1]), [*known, *reserved], "keys here"), False, True)
+
+
+def _count(kind: Any, unit: Unit | None, path: Path) -> Wrong:
+    return Wrong(path, f"must have {len(get_args(kind))} entries", f"write {example(kind, unit)}")
+
+
+def _choice(path: Path, choices: tuple[Any, ...], value: Any) -> Wrong:
+    hint = did_you_mean(value, [c for c in choices if isinstance(c, str)]) if isinstance(value, str) else ""
+    listed = " or ".join(map(show, choices))
+    return Wrong(path, f"must be {listed}", hint if hint.startswith("did") else "", kind=True)
+
+
+def _options(kind: Any) -> list[Any]:
+    """The alternatives of a union; a plain kind is the only one of its own."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return [option for option in get_args(kind) if option is not type(None)]
+    return [kind]
+
+
+def _bare(kind: Any) -> tuple[Any, Unit | None]:
+    """A kind without marks and None, and its unit."""
+    unit = None
+    while True:
+        options = _options(kind)
+        if get_origin(kind) is Annotated:
+            kind, *marks = get_args(kind)
+            unit = next((mark for mark in marks if isinstance(mark, Unit)), unit)
+        elif options != [kind] and len(options) == 1:
+            kind = options[0]
+        else:
+            return kind, unit
+
+
+def _inside(kind: Any, part: Any, unit: Unit | None = None) -> Any:
+    """The kind of what is called ``part`` in a value of this kind."""
+    if is_dataclass(kind) and isinstance(kind, type):
+        return get_type_hints(kind, include_extras=True).get(part, Any)
+    entries = [entry for entry in get_args(kind) if entry is not Ellipsis] or [Any]
+    entry = entries[part] if isinstance(part, int) and part < len(entries) else entries[-1]
+    return Annotated[entry, unit] if unit else entry
 
 
 def example(kind: Any, unit: Unit | None = None) -> str:
     """How a value of this kind may look in a job file."""
+    kind, own = _bare(kind)
+    kind, unit = _options(kind)[0], own or unit
     if get_origin(kind) is Annotated:
-        inner, *marks = get_args(kind)
-        return example(inner, next((m for m in marks if isinstance(m, Unit)), unit))
-    origin, parts = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        return show(parts[0])
-    if origin in (Union, types.UnionType):
-        return example(parts[0], unit)
-    if origin in (tuple, list):
-        return f"[{', '.join(example(p, unit) for p in parts if p is not Ellipsis)}]"
+        return example(kind, unit)
+    if get_origin(kind) is Literal:
+        return show(get_args(kind)[0])
+    if get_origin(kind) in (tuple, list):
+        return f"[{', '.join(example(p, unit) for p in get_args(kind) if p is not Ellipsis)}]"
     if kind is float and unit and unit.symbol not in DIMENSIONLESS:
         return f'"1 {unit.symbol}"'
     return {float: "1.0", int: "1", str: '"..."', bool: "true"}.get(kind, "{ ... }")

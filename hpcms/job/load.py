@@ -9,7 +9,7 @@ from typing import Any
 
 from hpcms.errors import BadInput
 from hpcms.job.checks import check_models, check_tables
-from hpcms.job.fields import INVALID, parts
+from hpcms.job.fields import parts
 from hpcms.job.job import Job
 from hpcms.job.models import check_references, coarse_specs, fine_specs
 from hpcms.job.petsc import check_petsc
@@ -115,4 +115,4 @@ class _Reader:
                 built.setdefault(field.name, field.default)
             elif field.default_factory is not dataclasses.MISSING:
                 built.setdefault(field.name, field.default_factory())
-        return {name: value for name, value in built.items() if value is not INVALID}
+        return built

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
 from hpcms.contracts import Unit
 
 SCHEMA_VERSION = 1
@@ -48,7 +50,7 @@ class Points:
     kind: Literal["points"] = "points"
 
 
-Domain = Rectangle | Interval | Points
+Domain = Annotated[Rectangle | Interval | Points, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True)
