@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import scipy.sparse as sp
 
 from hpcms.coarse.field import Answers, Balance, Values, asked, need, norm
 from hpcms.contracts import Array, Arrays, Step, Unit
@@ -111,6 +110,8 @@ class DriverAtSites:
         return Balance(r.ravel(), norm(target))
 
     def jacobian(self, other: str, values: Values, answers: Answers, step: Step) -> Any:
+        import scipy.sparse as sp
+
         points, width = self.shape
         if len(self.fixed) == points * width:
             return sp.eye_array(points * width, format="csr")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from hpcms.coarse.field import Answers, Balance, Values, norm
 from hpcms.contracts import Array, Arrays, Step, Unit
@@ -53,6 +52,8 @@ class FluidAlone:
         return Balance(p + inertia, norm(p, inertia))
 
     def jacobian(self, other: str, values: Values, answers: Answers, step: Step) -> Any:
+        import scipy.sparse as sp
+
         if other == "motion":
             return sp.csr_matrix((np.array([self.fluid.added_mass]), ([0], [2])), shape=(1, 3))
         return sp.csr_matrix(np.ones((1, 1)))

@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from skfem.helpers import dot, grad, mul
 
-from hpcms.coarse.assembly import Space
 from hpcms.coarse.field import Answers, Balance, Values, asked, need, norm
 from hpcms.contracts import Array, Arrays, Step, Unit
 from hpcms.errors import BadInput
@@ -70,6 +68,8 @@ class Heat:
 
 
 def outflow(v: Any, w: Any) -> Any:
+    from skfem.helpers import dot, grad
+
     return dot(grad(v), w.flux)
 
 
@@ -78,6 +78,8 @@ def supply(v: Any, w: Any) -> Any:
 
 
 def conduction(u: Any, v: Any, w: Any) -> Any:
+    from skfem.helpers import dot, grad, mul
+
     return -dot(grad(v), mul(w.tangent, grad(u)))
 
 
@@ -88,6 +90,8 @@ class HeatOnMesh:
     reads: tuple[str, ...] = ()
 
     def __init__(self, heat: Heat, mesh: Mesh, name: str, fine: str) -> None:
+        from hpcms.coarse.assembly import Space
+
         self.heat, self.mesh, self.name, self.fine = heat, mesh, name, fine
         self.shape = (len(mesh.nodes),)
         self.space = Space(mesh)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from hpcms.coarse.field import Answers, Balance, Values, asked, need, norm
 from hpcms.contracts import Array, Arrays, Step
@@ -60,6 +59,8 @@ class ScalarAtSites:
         return Balance(u - given + self.scalar.A * back, norm(u, given, self.scalar.A * back))
 
     def jacobian(self, other: str, values: Values, answers: Answers, step: Step) -> Any:
+        import scipy.sparse as sp
+
         slope = np.zeros(self.shape)
         if self.scalar.newton:
             slope = need(answers, self.fine, ("tangent",), self.name)[0][:, 0, 0]

@@ -16,7 +16,6 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from hpcms.coarse.assembly import Space
 from hpcms.coarse.field import Answers, Balance, Values, asked, need, norm
 from hpcms.contracts import Array, Arrays, Step, Unit
 from hpcms.errors import BadInput
@@ -81,6 +80,8 @@ class SolidOnMesh:
     unknown = "displacement"
 
     def __init__(self, solid: Solid, mesh: Mesh, name: str, fine: str) -> None:
+        from hpcms.coarse.assembly import Space
+
         self.solid, self.mesh, self.name, self.fine = solid, mesh, name, fine
         self.shape = (len(mesh.nodes), 2)
         self.reads = ("temperature",)

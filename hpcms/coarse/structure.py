@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from hpcms.coarse.field import Answers, Balance, Values, norm
 from hpcms.contracts import Array, Arrays, Step, Unit
@@ -72,6 +71,8 @@ class StructureAlone:
         return Balance(r, norm(np.array([s.mass * a, s.stiffness * d, given])))
 
     def jacobian(self, other: str, values: Values, answers: Answers, step: Step) -> Any:
+        import scipy.sparse as sp
+
         s, dt = self.structure, step.dt
         if other == "force":
             return sp.csr_matrix(np.array([[0.0], [0.0], [-1.0]]))

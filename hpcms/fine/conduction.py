@@ -13,7 +13,6 @@ import numpy as np
 
 from hpcms.contracts import Array, Arrays, Outcome, Regions, Unit
 from hpcms.errors import BadInput
-from hpcms.kernels import cell_scalar
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,8 @@ class Conduction:
 
     def solve(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
         """Answers under ``drive["gradient"]`` (R, 3); regions without a tensor are solved first."""
+        from hpcms.kernels import cell_scalar
+
         K, energy = state["conductivity"].copy(), state["energy"].copy()
         k = np.array([phase.conductivity for phase in self.phases.values()], float)
         outcomes = []

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import skfem
 
 from hpcms.contracts import Array
 from hpcms.errors import BadInput
@@ -118,6 +117,8 @@ class Mesh:
 
 def build_mesh(domain: Domain) -> Mesh:
     """The mesh of a domain. Raises ``BadInput`` where the domain makes no sense."""
+    import skfem
+
     _check(domain)
     if domain.kind == "points":
         n = domain.elements[0]
