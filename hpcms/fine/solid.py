@@ -5,7 +5,7 @@ One step is backward Euler from the committed history; dt = 0, or a phase withou
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from hpcms.kernels import norton
 from hpcms.kernels.cell_mirror import CLASSES, MirrorCell, classes_of, is_mirrored
 from hpcms.kernels.cell_periodic import PeriodicCell
 from hpcms.kernels.creep_cell import Cell, CreepSolver, Material, Start, Step
+from hpcms.kernels.elements import load_bearing
 
 PLANES = {"": (0, 1, 2, 3, 4, 5), "xy": (0, 1, 5)}
 
@@ -65,7 +66,8 @@ class SolidPhase:
 class Solid:
     """Mean stress for a mean strain (Mandel), with consistent tangents, energy and dissipation.
 
-    State, leading axis R: ``phase`` (nx, ny, nz) uint8 in the order of ``phases``; ``spacing`` (3) m; ``creep_strain``
+    State, leading axis R: ``phase`` (nx, ny, nz) uint8 in the order of ``phases``; ``loaded``, the voxels that
+    carry load; ``spacing`` (3) m; ``creep_strain``
     (nx, ny, nz, 8, 6) Mandel, at the Gauss points 4 x + 2 y + z; ``displacement`` (3, nx, ny, nz) m, the fluctuation, and
     ``strain`` (6), both at the end of the step; ``shears`` (6), which shears the drives have held so far. Guesses: ``trial`` and ``trial_strain``, the same of the last trial, and
     ``response`` (directions, 3, nx, ny, nz) float32, the derivative of the fluctuation by the mean strain.
@@ -101,9 +103,11 @@ class Solid:
             raise BadInput(f"solid has no phase {unknown[0]!r}", f"phases given: {', '.join(self.phases)}")
         own = np.array([list(self.phases).index(name) for name in regions.names], np.uint8)
         phase, R = own[regions.phases], len(regions)
+        solid = np.array([each.youngs_modulus > 0 for each in self.phases.values()])
         shape = phase.shape[1:]
         return {
             "phase": phase,
+            "loaded": np.array([load_bearing(solid[image]) for image in phase]),
             "spacing": np.tile(np.array(regions.spacing, float), (R, 1)),
             "creep_strain": np.zeros((R, *shape, 8, 6)),
             "displacement": np.zeros((R, 3, *shape)),
@@ -130,40 +134,34 @@ class Solid:
             outcomes.append(Outcome(step.ok, step.reason, step.newton, step.linear, step.residual))
             if not step.ok:
                 continue
-            rate = -np.sum(state["creep_strain"][r], axis=(0, 1, 2, 3))
             self._store({k: v[r] for k, v in new.items()}, cell, step, strain)
             answers["stress"][r], answers["work"][r] = step.stress, step.work
             answers["energy"][r], answers["dissipation"][r] = step.energy, step.dissipation
             answers["tangent"][r], answers["tangent_temperature"][r] = step.tangent, step.heat
-            rate += np.sum(new["creep_strain"][r], axis=(0, 1, 2, 3))
-            answers["creep_rate"][r] = rate / (8 * count.sum() * dt) if dt > 0 else 0.0
+            answers["creep_rate"][r] = step.creep / dt if dt > 0 else 0.0
         return answers, new, outcomes
 
     def _region(self, state: Arrays, strain: Array, temperature: float, dt: float) -> tuple[Step, Cell]:
-        solid = np.array([phase.youngs_modulus > 0 for phase in self.phases.values()])
+        """One region: the smallest cell that its symmetry allows, started from the extrapolated last trial."""
         hx, hy, hz = state["spacing"].tolist()
-        directions = PLANES[self.plane]
         cell: Cell
         if is_mirrored(state["phase"]):
-            seen = np.where(state["shears"] > 0, 1.0, 0.0) + np.abs(strain) + np.abs(state["trial_strain"])
-            cell = MirrorCell(state["phase"], solid, (hx, hy, hz), classes_of(seen))
+            group = classes_of((state["shears"] > 0) + np.abs(strain) + np.abs(state["trial_strain"]))
+            cell = MirrorCell(state["phase"], state["loaded"], (hx, hy, hz), group)
         else:
-            cell = PeriodicCell(state["phase"], solid, (hx, hy, hz))
+            cell = PeriodicCell(state["phase"], state["loaded"], (hx, hy, hz))
+        if not (np.isfinite(strain).all() and 0.0 < temperature < np.inf and 0.0 <= dt < np.inf):
+            return Step(False, "the strain, temperature or time step is out of range: shorten the step"), cell
         materials = [phase.material(dt, temperature) for phase in self.phases.values()]
         solver = CreepSolver(cell, (hx, hy, hz), materials, self.tolerance, self.tangent_tolerance, self.max_iterations)
-        shifts = [int(CLASSES[k]) for k in directions]
-        response = np.array([cell.read_field(f, s) for f, s in zip(state["response"], shifts, strict=True)])
+        directions = PLANES[self.plane]
+        response = np.array([cell.read_field(f, CLASSES[k]) for k, f in zip(directions, state["response"], strict=True)])
         u = cell.read_field(state["trial"], 0)
-        for k, x, shift in zip(directions, response, shifts, strict=True):
-            change = strain[k] - state["trial_strain"][k]
-            if change != 0.0:
-                u += change * cell.align(x, shift)
-        start = Start(strain, state["strain"], cell.read_field(state["displacement"], 0),
-                      cell.read_history(state["creep_strain"]), u, response, directions)  # fmt: skip
-        step = solver.step(start)
-        if not step.ok:
-            step = solver.step(replace(start, u=np.zeros_like(u)))
-        return step, cell
+        for k, x in zip(directions, response, strict=True):
+            if strain[k] != state["trial_strain"][k]:
+                u += (strain[k] - state["trial_strain"][k]) * cell.align(x, CLASSES[k])
+        u0, vp = cell.read_field(state["displacement"], 0), cell.read_history(state["creep_strain"])
+        return solver.step(Start(strain, state["strain"], u0, vp, u, response, directions)), cell
 
     def _store(self, state: Arrays, cell: Cell, step: Step, strain: Array) -> None:
         """Writes one region's new state into its views."""
@@ -173,7 +171,7 @@ class Solid:
         state["strain"][:] = state["trial_strain"][:] = strain
         state["shears"][3:] |= (strain[3:] != 0.0).astype(np.uint8)
         for k, place, column in zip(PLANES[self.plane], state["response"], step.response, strict=True):
-            cell.write_field(column, int(CLASSES[k]), place)
+            cell.write_field(column, CLASSES[k], place)
 
     def cost(self, regions: Regions) -> Array:
         """Seconds: about 300 passes of 100 ns a solid voxel and 60 ns a voxel, and 20 us a pass."""

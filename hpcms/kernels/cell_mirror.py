@@ -23,14 +23,14 @@ import numpy as np
 
 from hpcms.contracts import Array
 from hpcms.kernels import JIT
-from hpcms.kernels.elements import blocks_of, corners, load_bearing, read_history, write_history
+from hpcms.kernels.elements import blocks_of, corners, read_history, write_history
 from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
 from hpcms.kernels.hex8_creep import tangent
 from hpcms.kernels.krylov import NEARLY, WINDOW, advance, direct, dot, settled
 
 Operator = tuple[Array, Array, Array, Array]  # of ``hex8_creep.tangent``: t, moduli, law, geo
 
-CLASSES = np.array([0, 0, 0, 6, 5, 3])  # of the strain components 11 22 33 23 13 12
+CLASSES = (0, 0, 0, 6, 5, 3)  # of the strain components 11 22 33 23 13 12
 PARITY = np.array([bin(n).count("1") % 2 for n in range(8)])
 REFLECTIONS = np.array([[n & 1, n >> 1 & 1, n >> 2 & 1] for n in range(8)])  # rows by number: which axes are reflected
 
@@ -43,7 +43,7 @@ def is_mirrored(phase: Array) -> bool:
 
 def classes_of(strain: Array) -> tuple[int, ...]:
     """The group of classes that a strain (6,) belongs to."""
-    found = {0} | set(CLASSES[3:][np.asarray(strain)[3:] != 0.0].tolist())
+    found = {0} | {c for c, e in zip(CLASSES, strain, strict=True) if c and e != 0.0}
     return tuple(sorted(found | {a ^ b for a in found for b in found}))
 
 
@@ -308,7 +308,7 @@ def tables(box: tuple[int, ...], spacing: tuple[float, float, float], group: tup
         norm=norm.reshape(-1) / (np.prod(spacing) * len(group)),
         mirror=REFLECTIONS[sheets],
         images=np.column_stack([REFLECTIONS, shown]),
-        flips=1.0 - 2.0 * PARITY[np.array(sheets)[:, None] & CLASSES[None]],
+        flips=1.0 - 2.0 * PARITY[np.array(sheets)[:, None] & np.array(CLASSES)[None]],
         classes=classes,
         signs=tuple(np.ascontiguousarray(signs[sheets]) for signs in all_signs),
         all_signs=all_signs,
@@ -320,13 +320,13 @@ def tables(box: tuple[int, ...], spacing: tuple[float, float, float], group: tup
 class MirrorCell:
     """The verbs of ``PeriodicCell`` for a mirrored image (nx, ny, nz); ``group``: the classes D of drive and history."""
 
-    def __init__(self, phase: Array, solid: Array, spacing: tuple[float, float, float], group: tuple[int, ...]) -> None:
+    def __init__(self, phase: Array, loaded: Array, spacing: tuple[float, float, float], group: tuple[int, ...]) -> None:
         self.cell, self.box, self.group = phase.shape, np.array(phase.shape) // 2, group
         box = tuple(self.box.tolist())
         self.tables = tables(box, spacing, group)
         self.mirror, self.count, sheets = self.tables.mirror, int(np.prod(self.tables.nodes)), len(group)
         window = tuple(slice(0, n) for n in box)
-        voxels, kinds = blocks_of(phase[window], load_bearing(solid[phase])[window])
+        voxels, kinds = blocks_of(phase[window], loaded[window])
         spare = sheets * self.count
         conn = corners(voxels, box, self.tables.nodes, spare).astype(np.int64)
         lift = np.where(conn == spare, 0, self.count)[None] * np.arange(sheets)[:, None, None, None]

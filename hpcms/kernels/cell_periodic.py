@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels.elements import blocks_of, corners, load_bearing, read_history, write_history
+from hpcms.kernels.elements import blocks_of, corners, read_history, write_history
 from hpcms.kernels.green_vector import GreenVector
 from hpcms.kernels.hex8_creep import tangent
 from hpcms.kernels.krylov import NEARLY, WINDOW, advance, direct, dot, settled
@@ -19,16 +19,17 @@ Operator = tuple[Array, Array, Array, Array]  # of ``hex8_creep.tangent``: t, mo
 
 
 class PeriodicCell:
-    """phase: (nx, ny, nz) index of the phase; solid: (phases,) bool."""
+    """phase: (nx, ny, nz) index of the phase; loaded: bool, the voxels that carry load (``elements.load_bearing``)."""
 
-    def __init__(self, phase: Array, solid: Array, spacing: tuple[float, float, float]) -> None:
+    def __init__(self, phase: Array, loaded: Array, spacing: tuple[float, float, float]) -> None:
         self.cell, self.box = phase.shape, np.array(phase.shape)
-        self.voxels, self.phase = blocks_of(phase, load_bearing(solid[phase]))
+        self.voxels, self.phase = blocks_of(phase, loaded)
         self.conn = corners(self.voxels, phase.shape, phase.shape, phase.size)
         self.sheet = np.zeros(len(self.phase), np.int64)
         self.volume = float(np.prod(spacing)) * phase.size
         self.green = GreenVector(phase.shape, spacing)
         self.length = 3 * (phase.size + 1)
+        self.group: tuple[int, ...] = (0,)
         self.mirror, self.images = np.zeros((1, 3), np.int64), np.zeros((1, 4), np.int64)
 
     def spread(self, v: Array, shift: int) -> Array:

@@ -61,10 +61,11 @@ class Step:
 
     ok: bool
     reason: str
-    newton: int
-    linear: int
-    residual: float
-    u: Array
+    newton: int = 0
+    linear: int = 0
+    residual: float = np.inf
+    u: Array = field(default_factory=lambda: np.zeros(0))
+    creep: Array = field(default_factory=lambda: np.zeros(6))
     stress: Array = field(default_factory=lambda: np.zeros(6))
     work: float = 0.0
     energy: float = 0.0
@@ -73,7 +74,7 @@ class Step:
     heat: Array = field(default_factory=lambda: np.zeros(6))
     vp: Array = field(default_factory=lambda: np.zeros(0))
     response: Array = field(default_factory=lambda: np.zeros(0))
-    polished: int = 0
+    nothing: float = 0.0  # a mean stress below this is rounding: no path through the cell carries load
 
 
 class CreepSolver:
@@ -119,13 +120,23 @@ class CreepSolver:
         count = max(int(self.real.sum()), 1)
         mu = 0.5 * float(self.t.reshape(-1, 8, 6, LANES)[:, :, 0].sum()) / (8 * count * self.geo[9])
         bulk, mean = float(self.moduli[:, 0].sum()) / count, float((self.moduli[:, 0] * self.law[:, 2:]).sum()) / count
-        soft = max(SOFTER, min(1.0, 5.0 * mu / (bulk + TINY)))
+        # between 5 and 10^4 times the shear modulus: beyond, the inverse loses its digits
+        soft = min(max(SOFTER, min(1.0, 5.0 * mu / (bulk + TINY))), 1e4 * mu / (bulk + TINY))
         self.cell.set_moduli(soft * (bulk - mean) - 2.0 * mu / 3.0, mu, soft * mean)
 
     def step(self, start: Start) -> Step:
-        """Solves the step from ``start``."""
-        self.vp = start.vp
-        solved = self._newton(start.strain, start.strain0, start.u.copy())
+        """Solves the step from ``start``; where Newton's method fails, again from the start of the step, then on a path."""
+        self.vp, newton, linear = start.vp, 0, 0
+        for u, path in ((start.u, (1.0,)), (start.u0, (1.0,)), (start.u0, (0.03, 0.1, 0.3, 1.0))):
+            for part in path:
+                strain = start.strain0 + part * (start.strain - start.strain0) if part < 1.0 else start.strain
+                solved = self._newton(strain, start.strain0, u.copy())
+                u, newton, linear = solved.u, newton + solved.newton, linear + solved.linear
+                if not solved.ok:
+                    break
+            if solved.ok:
+                break
+        solved.newton, solved.linear = newton, linear
         if not solved.ok:
             return solved
         self._respond(solved, start)
@@ -138,7 +149,13 @@ class CreepSolver:
                heat, sums)  # fmt: skip
         solved.energy, solved.dissipation, solved.work = (sums[:, :3].sum(axis=0) / cell.volume).tolist()
         solved.stress = cell.mean(self.sums[:, :6], 0) * ENGINEERING
+        if norm(solved.stress) <= solved.nothing:
+            solved.stress, solved.work = np.zeros(6), 0.0
         warm = cell.mean(sums[:, 3:], 0) * ENGINEERING
+        grown = (solved.vp - start.vp).reshape(-1, 8, 5, LANES) * self.real[:, None, None]
+        a, b, c, d, e = (grown.sum(axis=(1, 3)) * self.geo[9]).T
+        growth = np.array([a, b, -(a + b), c, d, e]).T
+        solved.creep = cell.mean(np.array([growth[cell.sheet == s].sum(axis=0) for s in range(len(cell.mirror))]), 0) * ENGINEERING
         for x, i in zip(solved.response, start.directions, strict=True):
             solved.heat[i] = warm[i] + dot(x, cell.collect(heat, self._shift(i))) / cell.volume
         return solved
@@ -150,13 +167,14 @@ class CreepSolver:
     def _newton(self, strain: Array, strain0: Array, u: Array) -> Step:
         linear, size, scale = 0, np.inf, 1.0
         self._evaluate(u, strain)
+        root = np.sqrt(self.cell.volume)
         floor = self.stiff * max(1e-4 * float(np.abs(strain - strain0).max()), 1e-8 * float(np.abs(strain).max()))
         for newton in range(self.limit + 1):
             scale, size = self.face * max(float(np.sqrt(self.sums[:, 7].sum())), floor), norm(self.f)
             if not np.isfinite(size):
                 return Step(False, "the stress is not finite: shorten the step", newton, linear, np.inf, u)
             if size <= self.tolerance * scale:
-                return Step(True, "converged", newton, linear, size / (scale + TINY), u)
+                return Step(True, "converged", newton, linear, size / (scale + TINY), u, nothing=self.tolerance * floor / root)
             if newton == self.limit:
                 break
             # no closer than the next Newton step can keep: its error is of second order in the relative residual
@@ -207,15 +225,15 @@ class CreepSolver:
         order, as the derivative of the stress by the residual is the response.
         """
         cell, u, zero = self.cell, solved.u, np.zeros(6)
-        inside = [k for k, i in enumerate(start.directions) if not isinstance(cell, MirrorCell) or CLASSES[i] in cell.group]
-        rows = [u.copy()] + [cell.align(solved.response[k], self._shift(start.directions[k])) for k in inside]
-        basis = np.array([row / norm(row) for row in rows if norm(row) > 0.0])
-        for _ in range(4 if len(basis) else 0):
-            force = np.array([dot(row, self.f) for row in basis])
-            gap, power = dot(u, self.f) / cell.volume, float(cell.mean(self.sums[:, :6], 0) * ENGINEERING @ start.strain)
-            if solved.polished and abs(gap) <= 0.3 * HILL * abs(power + gap):
+        inside = [k for k, i in enumerate(start.directions) if self._shift(i) in cell.group]
+        basis = [cell.align(solved.response[k], self._shift(start.directions[k])) for k in inside]
+        for count in range(6):
+            stress = cell.mean(self.sums[:, :6], 0) * ENGINEERING
+            gap = max(abs(dot(u, self.f)), abs(dot(start.u0, self.f))) / cell.volume
+            rows = [row / norm(row) for row in (u, start.u0, *(basis if count == 0 else [])) if norm(row) > 0.0]
+            if not rows or (count and gap <= 0.1 * HILL * norm(stress) * norm(start.strain)):
                 return
-            stiff = np.array([[dot(a, q) for a in basis] for q in (self._multiply(row, 0, zero)[0] for row in basis)])
-            u -= np.linalg.lstsq(stiff, force, rcond=1e-12)[0] @ basis
+            force = np.array([dot(row, self.f) for row in rows])
+            stiff = np.array([[dot(a, q) for a in rows] for q in (self._multiply(row, 0, zero)[0] for row in rows)])
+            u -= np.linalg.lstsq(stiff, force, rcond=1e-12)[0] @ np.array(rows)
             self._evaluate(u, start.strain)
-            solved.polished += 1
