@@ -95,7 +95,7 @@ def solve(
 def _finite(answers: Arrays, outcomes: list[Outcome]) -> list[Outcome]:
     """NaN and inf stop here: the outcome of such a region is a failure, whatever the model said."""
     for name, value in answers.items():
-        good: list[bool] = np.isfinite(value.reshape(len(outcomes), -1)).all(axis=1).tolist()  # type: ignore[assignment]
+        good = [bool(np.isfinite(row).all()) for row in value]
         outcomes = [
             o if g else Outcome(False, f"answer {name!r} is not finite: shorten the step", o.iterations)
             for o, g in zip(outcomes, good, strict=True)

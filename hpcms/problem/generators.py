@@ -27,9 +27,8 @@ def laminate(shape: Shape, fraction: float = 0.5, axis: int = 0) -> Array:
     """Two layers with normal ``axis``; phase 1 takes ``fraction`` of the thickness, rounded to voxels."""
     n = shape[axis]
     layer = (np.arange(n) < round(fraction * n)).astype(np.uint8)
-    index = [None, None, None]
-    index[axis] = slice(None)  # type: ignore[call-overload]
-    return np.ascontiguousarray(np.broadcast_to(layer[tuple(index)], shape))
+    lined = layer.reshape([n if i == axis else 1 for i in range(3)])
+    return np.ascontiguousarray(np.broadcast_to(lined, shape))
 
 
 def checkerboard(shape: Shape, fraction: float = 0.5, axis: int = 2) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -42,7 +44,7 @@ def test_a_source_without_voxels_gives_empty_regions() -> None:
     assert regions.phases.size == 0
 
 
-def test_windows_of_an_image_differ_and_are_mirrored(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_windows_of_an_image_differ_and_are_mirrored(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 2, (12, 12, 12)).astype(np.uint8)
     np.save(tmp_path / "image.npy", image)
     source = Source(names=("a", "b"), image=str(tmp_path / "image.npy"), window=4, mirror=True, seed=3)
