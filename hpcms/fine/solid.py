@@ -66,11 +66,11 @@ class SolidPhase:
 class Solid:
     """Mean stress for a mean strain (Mandel), with consistent tangents, energy and dissipation.
 
-    State, leading axis R: ``phase`` (nx, ny, nz) uint8 in the order of ``phases``; ``loaded``, the voxels that
-    carry load; ``spacing`` (3) m; ``creep_strain``
-    (nx, ny, nz, 8, 6) Mandel, at the Gauss points 4 x + 2 y + z; ``displacement`` (3, nx, ny, nz) m, the fluctuation, and
-    ``strain`` (6), both at the end of the step; ``shears`` (6), which shears the drives have held so far. Guesses: ``trial`` and ``trial_strain``, the same of the last trial, and
-    ``response`` (directions, 3, nx, ny, nz) float32, the derivative of the fluctuation by the mean strain.
+    State, leading axis R: ``phase`` (nx, ny, nz) uint8 in the order of ``phases``; ``loaded``, the voxels that carry
+    load; ``spacing`` (3) m; ``creep_strain`` (nx, ny, nz, 8, 6) Mandel, at the Gauss points 4 x + 2 y + z;
+    ``displacement`` (3, nx, ny, nz) m, the fluctuation, and ``strain`` (6), both at the end of the step; ``shears``
+    (6), which shears the drives have held so far. Guesses: ``trial`` and ``trial_strain``, the same of the last trial,
+    and ``response`` (directions, 3, nx, ny, nz) float32, the derivative of the fluctuation by the mean strain.
 
     ``dissipation`` is stress : creep increment plus the half elastic energy of the elastic increment that backward Euler
     takes out; so stress : strain increment = change of ``energy`` + ``dissipation`` in every step, and it is never negative.

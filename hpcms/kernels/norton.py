@@ -29,7 +29,7 @@ def uniaxial_factor(convention: str, n: float) -> float:
 def arrhenius(A: float, reference: float, below: float, above: float, temperature: Array) -> tuple[Array, Array]:
     """A(T) and dA/dT: ``A`` at the temperature ``reference`` (K), where the activation energy (J/mol) changes."""
     T = np.asarray(temperature, float)
-    Q = np.where(T > reference, above, below)
+    Q = np.where(reference < T, above, below)
     rate = A * np.exp(-Q / GAS * (1.0 / T - 1.0 / reference))
     return rate, rate * Q / (GAS * T**2)
 
