@@ -58,5 +58,7 @@ def compose(
 
 def _declares_field(path: Path) -> bool:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    return any(isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "FIELD" for t in node.targets)
-               for node in tree.body)
+    return any(
+        isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "FIELD" for t in node.targets)
+        for node in tree.body
+    )

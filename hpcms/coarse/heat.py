@@ -58,9 +58,7 @@ class Heat:
     source: Annotated[float, Unit("W/m^3")] = 0.0
     steady: bool = False
 
-    def bind(
-        self, mesh: Mesh, name: str = "heat", fine: str | None = None, sites: Sequence[Any] = ()
-    ) -> HeatOnMesh:
+    def bind(self, mesh: Mesh, name: str = "heat", fine: str | None = None, sites: Sequence[Any] = ()) -> HeatOnMesh:
         """The field on a mesh. Raises ``BadInput`` where its boundary conditions make no sense."""
         if mesh.dimension == 0:
             raise BadInput(f"coarse.{name}: heat flows on an interval or a rectangle, not at points")

@@ -35,9 +35,7 @@ class Rank:
     def system(self, head: dict[str, Any], arrays: list[Array]) -> None:
         """A new system, or an old one anew: its pattern and options."""
         arrays = self.comm.bcast(arrays)
-        blocks = {
-            (i, j): (arrays[2 * k], arrays[2 * k + 1]) for k, (i, j) in enumerate(head["blocks"])
-        }
+        blocks = {(i, j): (arrays[2 * k], arrays[2 * k + 1]) for k, (i, j) in enumerate(head["blocks"])}
         system = System(head["prefix"], tuple(head["names"]), tuple(head["sizes"]), blocks)
         self.solvers[system.prefix] = Solver(system, head["options"], self.comm, launched=True)
 

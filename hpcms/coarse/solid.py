@@ -44,9 +44,7 @@ class Solid:
     boundary: tuple[SolidBoundary, ...] = ()
     temperature: Annotated[float, Unit("K", above=0)] = 263.15
 
-    def bind(
-        self, mesh: Mesh, name: str = "solid", fine: str | None = None, sites: Sequence[Any] = ()
-    ) -> SolidOnMesh:
+    def bind(self, mesh: Mesh, name: str = "solid", fine: str | None = None, sites: Sequence[Any] = ()) -> SolidOnMesh:
         """The field on a mesh. Raises ``BadInput`` where its boundary conditions make no sense."""
         if mesh.dimension != 2:
             raise BadInput(f"coarse.{name}: a solid needs a rectangle (got {mesh.domain.kind})")

@@ -155,7 +155,9 @@ class Solid:
         materials = [phase.material(dt, temperature) for phase in self.phases.values()]
         solver = CreepSolver(cell, (hx, hy, hz), materials, self.tolerance, self.tangent_tolerance, self.max_iterations)
         directions = PLANES[self.plane]
-        response = np.array([cell.read_field(f, CLASSES[k]) for k, f in zip(directions, state["response"], strict=True)])
+        response = np.array(
+            [cell.read_field(f, CLASSES[k]) for k, f in zip(directions, state["response"], strict=True)]
+        )
         u = cell.read_field(state["trial"], 0)
         for k, x in zip(directions, response, strict=True):
             if strain[k] != state["trial_strain"][k]:

@@ -320,7 +320,9 @@ def tables(box: tuple[int, ...], spacing: tuple[float, float, float], group: tup
 class MirrorCell:
     """The verbs of ``PeriodicCell`` for a mirrored image (nx, ny, nz); ``group``: the classes D of drive and history."""
 
-    def __init__(self, phase: Array, loaded: Array, spacing: tuple[float, float, float], group: tuple[int, ...]) -> None:
+    def __init__(
+        self, phase: Array, loaded: Array, spacing: tuple[float, float, float], group: tuple[int, ...]
+    ) -> None:
         self.cell, self.box, self.group = phase.shape, np.array(phase.shape) // 2, group
         box = tuple(self.box.tolist())
         self.tables = tables(box, spacing, group)

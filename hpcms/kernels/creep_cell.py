@@ -155,7 +155,9 @@ class CreepSolver:
         grown = (solved.vp - start.vp).reshape(-1, 8, 5, LANES) * self.real[:, None, None]
         a, b, c, d, e = (grown.sum(axis=(1, 3)) * self.geo[9]).T
         growth = np.array([a, b, -(a + b), c, d, e]).T
-        solved.creep = cell.mean(np.array([growth[cell.sheet == s].sum(axis=0) for s in range(len(cell.mirror))]), 0) * ENGINEERING
+        solved.creep = (
+            cell.mean(np.array([growth[cell.sheet == s].sum(axis=0) for s in range(len(cell.mirror))]), 0) * ENGINEERING
+        )
         for x, i in zip(solved.response, start.directions, strict=True):
             solved.heat[i] = warm[i] + dot(x, cell.collect(heat, self._shift(i))) / cell.volume
         return solved
@@ -174,7 +176,9 @@ class CreepSolver:
             if not np.isfinite(size):
                 return Step(False, "the stress is not finite: shorten the step", newton, linear, np.inf, u)
             if size <= self.tolerance * scale:
-                return Step(True, "converged", newton, linear, size / (scale + TINY), u, nothing=self.tolerance * floor / root)
+                return Step(
+                    True, "converged", newton, linear, size / (scale + TINY), u, nothing=self.tolerance * floor / root
+                )
             if newton == self.limit:
                 break
             # no closer than the next Newton step can keep: its error is of second order in the relative residual

@@ -150,7 +150,11 @@ def _linear(s: Any, t: Any, bulk: Any, weight: float, average: float, mean: Any,
             along = a * (xx - zz) + b * (yy - zz) + c * yz + d * xz + e * xy
             tr = xx + yy + zz
             pressure, half = weight * bulk[lane] * (tr + average * (mean[lane] - tr)) - f * third * tr, 0.5 * f
-            xx, yy, zz = pressure + f * xx - a * along, pressure + f * yy - b * along, pressure + f * zz + (a + b) * along
+            xx, yy, zz = (
+                pressure + f * xx - a * along,
+                pressure + f * yy - b * along,
+                pressure + f * zz + (a + b) * along,
+            )
             yz, xz, xy = half * yz - c * along, half * xz - d * along, half * xy - e * along
             s[p], s[p + LANES], s[p + 2 * LANES] = xx, yy, zz
             s[p + 3 * LANES], s[p + 4 * LANES], s[p + 5 * LANES] = yz, xz, xy

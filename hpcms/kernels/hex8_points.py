@@ -23,7 +23,6 @@ LANES = 16  # at least 16, or the compiler counts the loop as too short for vect
 POINT = 6 * LANES
 
 
-
 def geometry(spacing: tuple[float, float, float]) -> Array:
     """(10,) derivative factors of the coefficients (linear, bilinear, trilinear) by axis, and a point's volume."""
     g = 0.25 / np.array(spacing)

@@ -80,4 +80,3 @@ def remaining_plain(k: Array, n: float) -> Array:
         above = x + k * x**n > 1.0
         low, high = np.where(above, low, x), np.where(above, x, high)
     return high
-

@@ -91,9 +91,7 @@ def solve(
     return u, sweeps
 
 
-def march(
-    model: Composition, laws: Mapping[str, Law], u: Arrays, dt: float, steps: int, **settings: Any
-) -> Arrays:
+def march(model: Composition, laws: Mapping[str, Law], u: Arrays, dt: float, steps: int, **settings: Any) -> Arrays:
     """The state after ``steps`` equal steps from time zero."""
     for n in range(1, steps + 1):
         u, sweeps = solve(model, laws, Step(n, n * dt, dt, u), **settings)

@@ -20,7 +20,6 @@ from hpcms.problem.mesh import Domain, build_mesh
 POINT = build_mesh(Domain("points", (), (1,)))
 
 
-
 def dialogue(newton: bool, b: float = 1.0, A: float = 0.5) -> tuple[Composition, dict[str, Any]]:
     model = coarse.compose({"scalar": (Scalar(b, A, newton), "m")}, POINT)
     fine = Response(1.0)
@@ -49,8 +48,6 @@ def test_picard_diverges_where_a_c_exceeds_one_and_newton_does_not() -> None:
     assert abs(sweeps[-1].u["value"][0]) > 1e3
     model, laws = dialogue(newton=True, A=2.0)
     assert solve(model, laws, first_step(model))[0]["value"] == pytest.approx([1 / 3])
-
-
 
 
 def pair(ratio: float, mode: str = "staggered", stiffness: float = 0.0, **settings: Any) -> Composition:

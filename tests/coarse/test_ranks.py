@@ -184,14 +184,16 @@ def test_without_mpiexec_it_is_a_resource_failure(monkeypatch: pytest.MonkeyPatc
 
 def test_a_stranger_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stranger = tmp_path / "stranger.py"
-    stranger.write_text(textwrap.dedent("""
+    stranger.write_text(
+        textwrap.dedent("""
         import os, socket
         from hpcms.coarse.wire import Wire
         sock = socket.socket(socket.AF_UNIX)
         sock.connect(os.environ["HPCMS_RANKS_ADDRESS"])
         Wire(sock).send({"token": "0" * 64, "ranks": 2})
         sock.recv(1)
-    """))
+    """)
+    )
     monkeypatch.setenv(LAUNCH, f"{sys.executable} {stranger}")
     with pytest.raises(ResourceFailure, match="a stranger called"):
         Group(2, {}, 30.0).solve(SYSTEM, {(0, 0): VALUES}, [RHS])
