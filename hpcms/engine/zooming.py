@@ -18,7 +18,8 @@ from hpcms.store.run import OpenedRun, open_run
 def zoom(rundir: Path | str, region: int, step: int, out: Path | str | None = None) -> dict[str, Any]:
     """For every fine model: answers of the region at ``step``, beside the stored ones, and its state in an .npz file.
 
-    ``difference`` is the largest difference to the stored answers relative to the largest stored value.
+    ``differences``: of each answer to the stored one, relative to the largest stored value; ``difference``: the worst.
+    Tangents have a tolerance of their own, and start from other guesses here.
     """
     rundir = Path(rundir)
     job, opened = job_of(rundir, how_of(rundir)), open_run(rundir)
@@ -45,14 +46,14 @@ def _solve(
     history = owned(opened.history(name, step - 1, region))
     answers, state, outcomes = model.solve(owned(drive), history, np.array([seed], dtype=np.uint64))
     gap = float(Average(model.pairing).energy_gap(drive, answers)[0])
-    largest = max(
-        float(np.max(np.abs(answers[k] - one[k]))) / (float(np.max(np.abs(one[k]))) or 1.0) for k in model.answers
-    )
+    differences = {
+        k: float(np.max(np.abs(answers[k] - one[k]))) / (float(np.max(np.abs(one[k]))) or 1.0) for k in model.answers
+    }
     path = folder / f"{name}-region{region}-step{step}.npz"
     np.savez_compressed(path, **{f"state_{k}": v[0] for k, v in state.items()}, **{k: v[0] for k, v in answers.items()})
     return {
         "ok": outcomes[0].ok, "reason": outcomes[0].reason, "iterations": outcomes[0].iterations,
         "linear_iterations": outcomes[0].linear_iterations, "drive": {k: v[0].tolist() for k, v in drive.items()},
-        "answers": {k: answers[k][0].tolist() for k in model.answers}, "difference": largest, "energy_gap": gap,
-        "file": str(path),
+        "answers": {k: answers[k][0].tolist() for k in model.answers}, "energy_gap": gap,
+        "difference": max(differences.values()), "differences": differences, "file": str(path),
     }  # fmt: skip

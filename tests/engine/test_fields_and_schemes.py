@@ -52,7 +52,7 @@ def test_a_chain_asks_each_fine_model_once_a_step(job: Path) -> None:
     done = run_command(
         "run", job, "--on", "inline", "--out", job.parent / "out", "--set", "coupling.scheme=chain", "--json"
     )
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     summary = json.loads(done.stdout.splitlines()[-1])
     assert summary["coupling"]["sweeps"] == summary["steps"] == 4
     assert {name: found["solves"] for name, found in summary["coupling"]["fine"].items()} == {

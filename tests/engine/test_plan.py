@@ -42,7 +42,7 @@ TOO_MUCH = ("domain.elements=[100, 50]", "microstructure.coarsen=1", "microstruc
 def test_a_job_that_does_not_fit_is_refused_before_anything_is_made(job: Path) -> None:
     settings = [word for setting in TOO_MUCH for word in ("--set", setting)]
     done = run_command("run", job, "--out", job.parent / "out", *settings)
-    assert done.returncode == 4, done.stderr
+    assert done.exit_code == 4, done.stderr
     assert "GB of memory" in done.stderr
     assert not (job.parent / "out").exists()
 

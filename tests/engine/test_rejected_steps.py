@@ -39,7 +39,7 @@ def test_a_region_that_cannot_be_solved_is_named_with_exit_code_3(job: Path) -> 
     out = job.parent / "out"
     settings = ["--set", "fine.creep.max_iterations=1", "--set", "time.min_step=4 d"]
     done = run_command("run", job, "--on", "inline", "--out", out, *settings)
-    assert done.returncode == 3, done.stderr
+    assert done.exit_code == 3, done.stderr
     assert "region 0" in done.stderr
     assert "creep" in done.stderr
     assert "Traceback" not in done.stderr

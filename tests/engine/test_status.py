@@ -16,7 +16,7 @@ from hpcms.errors import BadInput, StorageFailure
 
 def test_done(finished: Summary) -> None:
     said = run_command("status", finished.rundir, "--json")
-    assert said.returncode == 0
+    assert said.exit_code == 0
     known = json.loads(said.stdout.splitlines()[-1])
     assert known["state"] == "done"
     assert known["committed"]["state_hash"] == finished.state_hash
