@@ -88,7 +88,8 @@ def estimate(problem: Problem, on: str, sweeps: float = SWEEPS, sample: int = 4)
     """Tasks, seconds, bytes and files of a run; ``sweeps`` is the mean of a step.
 
     Tasks are what the trace records: a solve for each batch and sweep, a coarse solve for each sweep, a commit for each
-    batch and step. The cost of a fine solve comes from the model for a sample of regions.
+    batch and step. The cost of a fine solve comes from the model for a sample of regions; a model that is
+    ``solved_once`` costs nothing afterwards.
     """
     steps, work, slowest, state, batches, files, largest = len(problem.plan.times), 0.0, 0.0, 0.0, 0, 0, 0.0
     workers = room(on)[0]
@@ -102,8 +103,9 @@ def estimate(problem: Problem, on: str, sweeps: float = SWEEPS, sample: int = 4)
         cost, begun = part.model.cost(regions), part.model.begin(regions)
         each = sum(a.nbytes for a in begun.values()) / len(picked)
         state, largest = state + each * count, max(largest, each * rows)
-        work += float(cost.mean()) * count * sweeps * steps
-        slowest = max(slowest, float(cost.max()) * sweeps * steps * rows)
+        solves = 1.0 if getattr(part.model, "solved_once", False) else sweeps * steps
+        work += float(cost.mean()) * count * solves
+        slowest = max(slowest, float(cost.max()) * solves * rows)
         batches += len(part.batches)
         files += len(part.batches) * kept * len(begun)
     return {

@@ -40,6 +40,7 @@ class Conduction:
     drives: ClassVar[tuple[str, ...]] = ("gradient",)
     answers: ClassVar[tuple[str, ...]] = ("flux", "tangent", "work", "capacity")
     guesses: ClassVar[tuple[str, ...]] = ("conductivity", "energy")
+    solved_once: ClassVar[bool] = True  # for the plan: one solve a region and run, whatever the number of sweeps
     pairing: ClassVar[tuple[str, str] | None] = ("gradient", "flux")
 
     def begin(self, regions: Regions) -> Arrays:
