@@ -7,10 +7,6 @@ response to a unit strain of class ``shift`` holds the classes shift ^ D. So the
 window for each class. Their sums with the signs of a reflection are the displacements of a *sheet*: the window as that
 reflection shows it. One sheet for each class carries all voxels that differ; the plane-strain drives 11, 22, 33, 12 leave a
 quarter of the cell.
-
-In a class each component is even or odd along each axis, so cosines and sines diagonalise the homogeneous stiffness: with
-the grid angles pi j / n the symbol is that of the periodic cell. The windows are small, so the transforms are plain
-matrix products, axis by axis.
 """
 
 from __future__ import annotations
@@ -26,7 +22,8 @@ from hpcms.kernels import JIT
 from hpcms.kernels.elements import blocks_of, corners, read_history, write_history
 from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
 from hpcms.kernels.hex8_creep import tangent
-from hpcms.kernels.krylov import NEARLY, WINDOW, advance, direct, dot, settled
+from hpcms.kernels.krylov import NEARLY, WINDOW, Stop, advance, direct, dot, settled
+from hpcms.kernels.waves import green_of_classes, wave
 
 Operator = tuple[Array, Array, Array, Array]  # of ``hex8_creep.tangent``: t, moduli, law, geo
 
@@ -78,123 +75,23 @@ def _collect(f: Array, signs: Array, faces: Array, r: Array) -> None:
 
 
 @numba.njit(**JIT)
-def _rows(M: Array, a: Array, out: Array, start: int) -> None:
-    """out[start::2] <- M[start::2] a, two rows and four columns at a time; the last row of M and out is spare."""
-    n, k = M.shape[0] - 1, a.shape[0]
-    for j in range(start, n, 4):
-        m, o = M[j], M[j + 2 if j + 2 < n else n]
-        p, q = out[j], out[j + 2 if j + 2 < n else n]
-        first = k % 4
-        for r in range(p.size):
-            p[r], q[r] = 0.0, 0.0
-        for i in range(first):
-            m0, o0, w = m[i], o[i], a[i]
-            for r in range(p.size):
-                p[r] += m0 * w[r]
-                q[r] += o0 * w[r]
-        for i in range(first, k, 4):
-            m0, m1, m2, m3 = m[i], m[i + 1], m[i + 2], m[i + 3]
-            o0, o1, o2, o3 = o[i], o[i + 1], o[i + 2], o[i + 3]
-            w, x, y, z = a[i], a[i + 1], a[i + 2], a[i + 3]
-            for r in range(p.size):
-                p[r] += m0 * w[r] + m1 * x[r] + m2 * y[r] + m3 * z[r]
-                q[r] += o0 * w[r] + o1 * x[r] + o2 * y[r] + o3 * z[r]
-
-
-@numba.njit(**JIT)
-def _turn(M: Array, sine: int, a: Array, work: Array, out: Array) -> None:
-    """out (m, n) <- transpose of the transform of the leading axis of a (n, m); a is lost. See ``wave``."""
-    n = a.shape[0]
-    half = n // 2
-    for i in range(half):
-        low, high = a[i], a[n - 1 - i]
-        for r in range(low.size):
-            x, y = low[r], high[r]
-            low[r], high[r] = x + y, x - y
-    _rows(M, a[: n - half], work, sine)
-    _rows(M, a[n - half :], work, 1 - sine)
-    for r in range(out.shape[0]):
-        q = out[r]
-        for j in range(n):
-            q[j] = work[j, r]
-
-
-def wave(n: int, sine: int) -> Array:
-    """(n + 1, n - n//2) cosines or sines of pi j i / (n - 1), folded: half of the rows see sums, half differences.
-
-    A wave that is even (or odd) about the middle needs only the sums (or differences) of the nodes i and n - 1 - i.
-    The differences stand in reverse order, as ``_turn`` leaves them; the last row is zero.
-    """
-    M, half = np.zeros((n + 1, n - n // 2)), n // 2
-    theta = np.pi / (n - 1) * np.outer(np.arange(n), np.arange(n - half))
-    values = np.sin(theta) if sine else np.cos(theta)
-    if sine:
-        values[[0, -1]], values[:, 0] = 0.0, 0.0
-    M[sine:n:2] = values[sine::2]
-    M[1 - sine : n : 2, :half] = values[1 - sine :: 2, :half][:, ::-1]
-    return M
-
-
-@numba.njit(**JIT)
-def _transform(a: Array, X: Array, Y: Array, Z: Array, odd: int, work: Array, other: Array) -> None:
-    """a (nodes,) <- transformed along x, y, z in place; the bits 1, 2, 4 of ``odd``: sines along that axis."""
-    for axis in range(3):
-        M = X if axis == 0 else Y if axis == 1 else Z
-        n, sine = M.shape[1] - 1, odd >> axis & 1
-        m = a.size // n
-        _turn(M[sine], sine, a.reshape(n, m), work[: (n + 1) * m].reshape(n + 1, m), other.reshape(m, n))
-        for i in range(a.size):
-            a[i] = other[i]
-
-
-@numba.njit(**JIT)
-def _solve(z: Array, parity: int, inverse: Array) -> None:
-    """z (3, nodes) <- inverse z for the waves of one class."""
-    a, b, c = z[0], z[1], z[2]
-    # d/dx d/dy of a product is +- the product of the other kind, minus where the parities differ
-    x, y, w = parity & 1, parity >> 1 & 1, parity >> 2 & 1
-    xy, xz, yz = 1.0 - 2.0 * (x ^ y), 1.0 - 2.0 * (x ^ w), 1.0 - 2.0 * (y ^ w)
-    for n in range(a.size):
-        p, q, s = a[n], b[n], c[n]
-        a[n] = inverse[0, n] * p + xy * inverse[5, n] * q + xz * inverse[4, n] * s
-        b[n] = xy * inverse[5, n] * p + inverse[1, n] * q + yz * inverse[3, n] * s
-        c[n] = xz * inverse[4, n] * p + yz * inverse[3, n] * q + inverse[2, n] * s
-
-
-@numba.njit(**JIT)
-def _green(r: Array, classes: Array, X: Array, Y: Array, Z: Array, inverse: Array, z: Array, work: Array,
-           other: Array) -> None:  # fmt: skip
-    """z <- K0^-1 r for (classes, 3, nodes); X, Y, Z: cosines and sines (``wave``); inverse: (6, nodes)."""
-    for m in range(r.shape[0]):
-        for way in range(2):
-            for c in range(3):
-                if way == 0:
-                    for n in range(r.shape[2]):
-                        z[m, c, n] = r[m, c, n]
-                # component c is odd along its own axis where the class is even, and the other way round
-                _transform(z[m, c], X, Y, Z, classes[m] ^ (1 << c), work, other)
-            if way == 0:
-                _solve(z[m], classes[m], inverse)
-
-
-@numba.njit(**JIT)
 def _conjugate(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, geo: Array, signs: Array, faces: Array,
                classes: Array, X: Array, Y: Array, Z: Array, inverse: Array, r: Array, x: Array, goal: float, energy: float,
-               share: float, limit: int) -> int:  # fmt: skip
+               share: float, least: float, limit: int) -> tuple[int, float]:  # fmt: skip
     """``MirrorCell.conjugate``, all of it compiled."""
     z, p, q = np.empty_like(r), np.zeros_like(r), np.empty_like(r)
-    w = np.zeros((3, signs.shape[0] * r.shape[2] + 1))
-    f, work, other, old = np.empty_like(w), np.empty(2 * r.shape[2]), np.empty(r.shape[2]), 1.0
-    zero, total = np.zeros((signs.shape[0], 6)), np.zeros((signs.shape[0], 6))
+    w = np.zeros((3, signs.shape[0] * r.shape[2] + 1), r.dtype)
+    f, work, other, old = np.empty_like(w), np.empty(2 * r.shape[2], r.dtype), np.empty(r.shape[2], r.dtype), 1.0
+    zero, total = np.zeros((signs.shape[0], 6), r.dtype), np.zeros((signs.shape[0], 6))
     r1, x1, z1, p1, q1 = r.reshape(-1), x.reshape(-1), z.reshape(-1), p.reshape(-1), q.reshape(-1)
     size, drops = dot(r1, r1), np.zeros(WINDOW)
     for iteration in range(limit):
         if size <= goal * goal:
-            return iteration
-        _green(r, classes, X, Y, Z, inverse, z, work, other)
+            return iteration, energy
+        green_of_classes(r, classes, X, Y, Z, inverse, z, work, other)
         rz = dot(r1, z1)
-        if not rz > NEARLY * share * energy:
-            return iteration
+        if not rz > NEARLY * max(share * energy, least):
+            return iteration, energy
         direct(z1, rz / old, p1)
         old = rz
         _spread(p, signs, w)
@@ -202,12 +99,12 @@ def _conjugate(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, g
         _collect(f, signs, faces, q)
         pq = dot(p1, q1)
         if not pq > 0.0:
-            return iteration
+            return iteration, energy
         size = advance(rz / pq, p1, q1, x1, r1)
         energy -= rz * rz / pq
-        if share > 0.0 and settled(drops, iteration, rz * rz / pq, energy, share):
-            return iteration + 1
-    return limit
+        if settled(drops, iteration, rz * rz / pq, max(share * energy, least)):
+            return iteration + 1, energy
+    return limit, energy
 
 
 @numba.njit(**JIT)
@@ -285,7 +182,7 @@ def _faces(nodes: tuple[int, ...], classes: Array) -> Array:
         for axis, n in enumerate(nodes):
             if (int(classes[m]) >> axis & 1) ^ (c == axis):
                 face[m, c] *= _along(np.r_[0.0, np.ones(n - 2), 0.0], axis)
-    return face.reshape(len(classes), 3, -1)
+    return face.reshape(len(classes), 3, -1).astype(np.float32)
 
 
 @lru_cache(maxsize=32)
@@ -303,14 +200,14 @@ def tables(box: tuple[int, ...], spacing: tuple[float, float, float], group: tup
         norm = norm * _along(np.r_[1.0, np.full(n - 1, 2.0), 1.0] / n, axis)
     return Tables(
         nodes=nodes,
-        waves=tuple(np.array([wave(n, 0), wave(n, 1)]) for n in nodes),
+        waves=tuple(np.array([wave(n, 0), wave(n, 1)], np.float32) for n in nodes),
         axes=tuple(axis_symbol(np.pi / n * np.arange(n + 1), h) for n, h in zip(box, spacing, strict=True)),
         norm=norm.reshape(-1) / (np.prod(spacing) * len(group)),
         mirror=REFLECTIONS[sheets],
         images=np.column_stack([REFLECTIONS, shown]),
         flips=1.0 - 2.0 * PARITY[np.array(sheets)[:, None] & np.array(CLASSES)[None]],
         classes=classes,
-        signs=tuple(np.ascontiguousarray(signs[sheets]) for signs in all_signs),
+        signs=tuple(np.ascontiguousarray(signs[sheets], np.float32) for signs in all_signs),
         all_signs=all_signs,
         faces=tuple(_faces(nodes, c) for c in classes),
         seen=tuple(np.isin(CLASSES, c) for c in classes),
@@ -337,8 +234,7 @@ class MirrorCell:
         self.sheet = np.repeat(np.arange(sheets), len(kinds))
         self.volume = float(np.prod(spacing)) * float(np.prod(self.box)) * sheets
         self.length = 3 * spare
-        self.inverse = np.empty((6, self.count))
-        self.work = (np.empty(2 * self.count), np.empty(self.count))
+        self.inverse = np.zeros((6, self.count), np.float32)
 
     def _vector(self, v: Array) -> Array:
         return v.reshape(len(self.group), 3, self.count)
@@ -354,18 +250,16 @@ class MirrorCell:
         return r
 
     def set_moduli(self, lam: float, mu: float, mean: float) -> None:
-        inverse_symbol(*self.tables.axes, lam, mu, mean, 1.0, self.inverse.reshape(6, *self.tables.nodes))
-        self.inverse *= self.tables.norm
+        inverse = np.empty((6, *self.tables.nodes))
+        inverse_symbol(*self.tables.axes, lam, mu, mean, 1.0, inverse)
+        self.inverse = (inverse.reshape(6, -1) * self.tables.norm).astype(np.float32)
 
-    def conjugate(self, operator: Operator, r: Array, x: Array, shift: int, goal: float, energy: float, share: float,
-                  limit: int) -> int:  # fmt: skip
+    def conjugate(self, operator: Operator, r: Array, shift: int, stop: Stop) -> tuple[Array, int, float]:
         t = self.tables
-        return int(_conjugate(self.conn, self.sheet, *operator, t.signs[shift], t.faces[shift], t.classes[shift], *t.waves,
-                              self.inverse, self._vector(r), self._vector(x), goal, energy, share, limit))  # fmt: skip
-
-    def precondition(self, r: Array, z: Array, shift: int) -> None:
-        t = self.tables
-        _green(self._vector(r), t.classes[shift], *t.waves, self.inverse, self._vector(z), *self.work)
+        x = np.zeros_like(r)
+        steps, energy = _conjugate(self.conn, self.sheet, *operator, t.signs[shift], t.faces[shift], t.classes[shift],
+                                   *t.waves, self.inverse, self._vector(r), self._vector(x), *stop)  # fmt: skip
+        return x, steps, energy
 
     def strains(self, strain: Array) -> Array:
         return self.tables.flips * strain

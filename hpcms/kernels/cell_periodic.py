@@ -13,7 +13,7 @@ from hpcms.contracts import Array
 from hpcms.kernels.elements import blocks_of, corners, read_history, write_history
 from hpcms.kernels.green_vector import GreenVector
 from hpcms.kernels.hex8_creep import tangent
-from hpcms.kernels.krylov import NEARLY, WINDOW, advance, direct, dot, settled
+from hpcms.kernels.krylov import NEARLY, WINDOW, Stop, advance, direct, dot, settled
 
 Operator = tuple[Array, Array, Array, Array]  # of ``hex8_creep.tangent``: t, moduli, law, geo
 
@@ -27,7 +27,7 @@ class PeriodicCell:
         self.conn = corners(self.voxels, phase.shape, phase.shape, phase.size)
         self.sheet = np.zeros(len(self.phase), np.int64)
         self.volume = float(np.prod(spacing)) * phase.size
-        self.green = GreenVector(phase.shape, spacing)
+        self.green = {np.dtype(kind): GreenVector(phase.shape, spacing, kind) for kind in (np.float32, np.float64)}
         self.length = 3 * (phase.size + 1)
         self.group: tuple[int, ...] = (0,)
         self.mirror, self.images = np.zeros((1, 3), np.int64), np.zeros((1, 4), np.int64)
@@ -42,42 +42,34 @@ class PeriodicCell:
         return f.reshape(-1)
 
     def set_moduli(self, lam: float, mu: float, mean: float) -> None:
-        self.green.set_moduli(lam, mu, mean)
+        for green in self.green.values():
+            green.set_moduli(lam, mu, mean)
 
-    def conjugate(self, operator: Operator, r: Array, x: Array, shift: int, goal: float, energy: float, share: float,
-                  limit: int) -> int:  # fmt: skip
-        """Conjugate gradients: x and r = b - K x updated; iterations.
-
-        Stops where |r| <= ``goal``, or, with ``share`` > 0, where the energy has settled to that share of itself;
-        ``energy``: its value at the start, twice the potential.
-        """
-        w, f = np.zeros((3, self.length // 3)), np.empty((3, self.length // 3))
-        z, p, old, drops = np.zeros_like(r), w.reshape(-1), 1.0, np.zeros(WINDOW)
-        zero, total = np.zeros((1, 6)), np.zeros((1, 6))
-        for iteration in range(limit):
-            if dot(r, r) <= goal * goal:
-                return iteration
-            self.precondition(r, z, shift)
+    def conjugate(self, operator: Operator, r: Array, shift: int, stop: Stop) -> tuple[Array, int, float]:
+        """Conjugate gradients for K x = r in the precision of r, which is used up: x, the iterations, the energy left."""
+        w, f = np.zeros((3, self.length // 3), r.dtype), np.empty((3, self.length // 3), r.dtype)
+        z, x, p, old, drops = np.zeros_like(r), np.zeros_like(r), w.reshape(-1), 1.0, np.zeros(WINDOW)
+        zero, total, energy = np.zeros((1, 6), r.dtype), np.zeros((1, 6)), stop.energy
+        residual, answer = (a.reshape(3, -1)[:, :-1].reshape(3, *self.cell) for a in (r, z))
+        for iteration in range(stop.limit):
+            if dot(r, r) <= stop.goal * stop.goal:
+                return x, iteration, energy
+            self.green[r.dtype](residual, answer)
             rz = dot(r, z)
-            if not rz > NEARLY * share * energy:
-                return iteration
+            if not rz > NEARLY * max(stop.share * energy, stop.least):
+                return x, iteration, energy
             direct(z, rz / old, p)
             old = rz
             tangent(w, self.conn, self.sheet, zero, *operator, f, total)
             q = self.collect(f, shift)
             pq = dot(p, q)
             if not pq > 0.0:
-                return iteration
+                return x, iteration, energy
             advance(rz / pq, p, q, x, r)
             energy -= rz * rz / pq
-            if share > 0.0 and settled(drops, iteration, rz * rz / pq, energy, share):
-                return iteration + 1
-        return limit
-
-    def precondition(self, r: Array, z: Array, shift: int) -> None:
-        """z <- K0^-1 r."""
-        fields = (a.reshape(3, -1)[:, :-1].reshape(3, *self.cell) for a in (r, z))
-        self.green(*fields)
+            if settled(drops, iteration, rz * rz / pq, max(stop.share * energy, stop.least)):
+                return x, iteration + 1, energy
+        return x, stop.limit, energy
 
     def strains(self, strain: Array) -> Array:
         """(sheets, 6) what the sheets see of a mean strain."""

@@ -11,12 +11,13 @@ from hpcms.kernels.cell_mirror import CLASSES, MirrorCell
 from hpcms.kernels.cell_periodic import PeriodicCell
 from hpcms.kernels.hex8_creep import evaluate, settle, tangent
 from hpcms.kernels.hex8_points import LANES, geometry
-from hpcms.kernels.krylov import dot, norm
+from hpcms.kernels.krylov import Stop, dot, norm
 
 ENGINEERING = np.array([1.0, 1.0, 1.0, 2.0**0.5, 2.0**0.5, 2.0**0.5])  # Mandel strain -> 11 22 33 and twice the shears
-LIMIT = 3000  # conjugate gradients
+SLIGHT = 0.01  # condensed moduli below this share of the ice's own need no relative accuracy
 SOFTER = 0.3  # bulk modulus of the preconditioner over that of creeping ice: voids take part in the dilatation
 CURVED = 50.0
+SINGLE = 1e-4  # the smallest reduction of a residual that single precision can be asked for
 TINY = 1e-300
 HILL = 1e-11  # allowed |<sigma:eps> - <sigma>:<eps>| / |<sigma:eps>|
 Cell = PeriodicCell | MirrorCell
@@ -89,22 +90,22 @@ class CreepSolver:
         self.softening = np.array([m.softening for m in rows])
         self.cell, self.geo = cell, geometry(spacing)
         self.tolerance, self.loose, self.limit = tolerance, loose, limit
-        self.t = np.zeros((len(rows), 8 * 6 * LANES))
+        self.t, self.left = np.zeros((len(rows), 8 * 6 * LANES), np.float32), np.zeros((len(rows), 8 * LANES))
+        self.double = (self.t, self.moduli, self.law, self.geo)
+        self.single = (self.t, *(a.astype(np.float32) for a in self.double[1:]))
         self.real, self.sums = cell.voxels >= 0, np.zeros((len(cell.mirror), 8))
         self.f, self.vp = np.zeros(0), np.zeros(0)
         # nodal force of unit stress in a voxel, and of unit stress everywhere
         self.face = (8.0 * self.geo[9]) ** (1.0 / 6.0)
         self.stiff = float(self.moduli.max(initial=0.0)) * np.sqrt(cell.volume)
 
-    def _operator(self) -> tuple[Array, Array, Array, Array]:
-        return self.t, self.moduli, self.law, self.geo
-
     def _evaluate(self, u: Array, strain: Array) -> None:
         """Forces, integrals and tangents at the fluctuation u."""
         cell = self.cell
         w = cell.spread(u, 0)
         forces, e = np.empty_like(w), cell.strains(strain * ENGINEERING)
-        evaluate(w, cell.conn, cell.sheet, e, self.vp, self.moduli, self.law, self.geo, forces, self.t, self.sums)
+        evaluate(w, cell.conn, cell.sheet, e, self.vp, self.moduli, self.law, self.geo, forces, self.t,
+                 self.left, self.sums)  # fmt: skip
         self.f = cell.collect(forces, 0)
 
     def _multiply(self, v: Array, shift: int, strain: Array) -> tuple[Array, Array]:
@@ -112,17 +113,18 @@ class CreepSolver:
         cell = self.cell
         u = cell.spread(v, shift)
         e, total, f = cell.strains(strain * ENGINEERING), np.zeros((len(cell.mirror), 6)), np.empty_like(u)
-        tangent(u, cell.conn, cell.sheet, e, *self._operator(), f, total)
+        tangent(u, cell.conn, cell.sheet, e, *self.double, f, total)
         return cell.collect(f, shift), cell.mean(total, shift) * ENGINEERING
 
-    def _refer(self) -> None:
-        """Gives the preconditioner the mean moduli of the current tangents."""
+    def _refer(self) -> float:
+        """Gives the preconditioner the mean moduli of the current tangents; the shear modulus."""
         count = max(int(self.real.sum()), 1)
         mu = 0.5 * float(self.t.reshape(-1, 8, 6, LANES)[:, :, 0].sum()) / (8 * count * self.geo[9])
         bulk, mean = float(self.moduli[:, 0].sum()) / count, float((self.moduli[:, 0] * self.law[:, 2:]).sum()) / count
         # between 5 and 10^4 times the shear modulus: beyond, the inverse loses its digits
         soft = min(max(SOFTER, min(1.0, 5.0 * mu / (bulk + TINY))), 1e4 * mu / (bulk + TINY))
         self.cell.set_moduli(soft * (bulk - mean) - 2.0 * mu / 3.0, mu, soft * mean)
+        return mu
 
     def step(self, start: Start) -> Step:
         """Solves the step from ``start``; where Newton's method fails, again from the start of the step, then on a path."""
@@ -145,7 +147,7 @@ class CreepSolver:
         solved.vp, w, w0 = np.zeros_like(start.vp), cell.spread(u, 0), cell.spread(start.u0, 0)
         heat, sums = np.empty_like(w), np.zeros((len(cell.mirror), 9))
         e, e0 = (cell.strains(s * ENGINEERING) for s in (start.strain, start.strain0))
-        settle(w, w0, cell.conn, cell.sheet, e, e0, start.vp, self.moduli, self.law, self.softening, self.geo, self.t, solved.vp,
+        settle(w, w0, cell.conn, cell.sheet, e, e0, start.vp, self.moduli, self.law, self.softening, self.geo, self.left, solved.vp,
                heat, sums)  # fmt: skip
         solved.energy, solved.dissipation, solved.work = (sums[:, :3].sum(axis=0) / cell.volume).tolist()
         solved.stress = cell.mean(self.sums[:, :6], 0) * ENGINEERING
@@ -182,13 +184,25 @@ class CreepSolver:
             if newton == self.limit:
                 break
             # no closer than the next Newton step can keep: its error is of second order in the relative residual
-            goal = max(min(0.1, CURVED * size / scale) * size, 0.3 * self.tolerance * scale)
-            d = np.zeros_like(u)
-            self._refer()
-            linear += self.cell.conjugate(self._operator(), -self.f, d, 0, goal, 0.0, 0.0, LIMIT)
+            goal = max(min(0.1, max(CURVED * size / scale, SINGLE)) * size, 0.3 * self.tolerance * scale)
+            d, steps = self._direction(goal)
+            linear += steps
             self._search(u, d, strain)
         reason = f"Newton's method did not converge in {self.limit} iterations: shorten the step"
         return Step(False, reason, self.limit, linear, size / scale, u)
+
+    def _direction(self, goal: float) -> tuple[Array, int]:
+        """Newton's direction and the iterations: single precision, and what that leaves in double."""
+        self._refer()
+        d, steps, _ = self.cell.conjugate(self.single, -self.f.astype(np.float32), 0, Stop(goal))
+        d = d.astype(float)
+        r = -self.f - self._multiply(d, 0, np.zeros(6))[0]
+        if norm(r) <= 3.0 * goal:
+            return d, steps
+        if not norm(r) < norm(self.f):
+            d, r = np.zeros_like(d), -self.f
+        more, further, _ = self.cell.conjugate(self.double, r, 0, Stop(goal))
+        return d + more, steps + further
 
     def _search(self, u: Array, d: Array, strain: Array) -> None:
         """Moves u along d until the slope of the (convex) potential is no longer steep uphill."""
@@ -201,18 +215,37 @@ class CreepSolver:
                 return
             a *= max(slope / (slope - now), 0.1)
 
+    def _condensed(self, x: Array, i: int) -> tuple[Array, Array, float]:
+        """Forces, mean stress and energy of the unit strain i with the fluctuation x."""
+        f, stress = self._multiply(x, self._shift(i), np.eye(6)[i])
+        return f, stress, float(stress[i]) * self.cell.volume + dot(x, f)
+
+    def _response(self, x: Array, i: int, mu: float) -> tuple[Array, Array, Array, int]:
+        """The response to the unit strain i from the first iterate x, its forces, its mean stress and the iterations."""
+        f, stress, energy = self._condensed(x, i)
+        count, share, least = 0, 0.1 * self.loose, 0.1 * self.loose * SLIGHT * mu * self.cell.volume
+        if not energy <= 2.0 * float(self.moduli.max(initial=0.0)) * self.cell.volume:  # more than without fluctuation
+            x = np.zeros_like(x)
+            f, stress, energy = self._condensed(x, i)
+        for operator in (self.single, self.double):
+            stop = Stop(1e-14 * self.stiff * self.face, energy, share, least)
+            d, steps, left = self.cell.conjugate(operator, -f.astype(operator[1].dtype), self._shift(i), stop)
+            if steps == 0:
+                break
+            count += steps
+            forces, mean, now = self._condensed(x + d, i)
+            if now <= energy:
+                x, f, stress, energy = x + d, forces, mean, now
+            if now - left <= max(10.0 * share * now, 10.0 * least):
+                break
+        return x, f, stress, count
+
     def _respond(self, solved: Step, start: Start) -> None:
         """Responses to unit mean strains, and from them the condensed tangent."""
-        cell, x = self.cell, start.response.copy()
+        cell, x, mu = self.cell, start.response.copy(), self._refer()
         stress, f = np.zeros((len(x), 6)), np.zeros_like(x)
-        self._refer()
         for k, i in enumerate(start.directions):
-            shift, unit = self._shift(i), np.eye(6)[i]
-            f[k], stress[k] = self._multiply(x[k], shift, unit)
-            energy, floor = stress[k][i] * cell.volume + dot(x[k], f[k]), 1e-14 * self.stiff * self.face
-            steps = cell.conjugate(self._operator(), -f[k], x[k], shift, floor, energy, 0.1 * self.loose, LIMIT)
-            if steps:
-                f[k], stress[k] = self._multiply(x[k], shift, unit)
+            x[k], f[k], stress[k], steps = self._response(x[k], i, mu)
             solved.linear += steps
         # <(e_k + B x_k) : C : (e_l + B x_l)>: the error of x enters squared
         for k, i in enumerate(start.directions):

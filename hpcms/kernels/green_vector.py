@@ -73,13 +73,13 @@ class GreenVector:
     ``r``: (3, nx, ny, nz) nodal forces -> displacements of the same shape. One thread, so the bits never change.
     """
 
-    def __init__(self, shape: tuple[int, ...], spacing: tuple[float, float, float]) -> None:
+    def __init__(self, shape: tuple[int, ...], spacing: tuple[float, float, float], dtype: type = float) -> None:
         self.size, self.volume, self.last = int(np.prod(shape)), float(np.prod(spacing)), shape[2]
         counts = (*shape[:2], shape[2] // 2 + 1)
         angles = [2.0 * np.pi / n * np.arange(m) for n, m in zip(shape, counts, strict=True)]
         self.axes = [axis_symbol(t, h) for t, h in zip(angles, spacing, strict=True)]
-        self.inverse = np.empty((6, *counts))
-        self.work = np.empty((3, *counts), complex)
+        self.inverse = np.empty((6, *counts), dtype)
+        self.work = np.empty((3, *counts), np.result_type(dtype, np.complex64))
 
     def set_moduli(self, lam: float, mu: float, mean: float = 0.0) -> GreenVector:
         """Uniform Lame moduli (full integration) and the modulus of the mean dilatation, in Pa."""
@@ -89,7 +89,7 @@ class GreenVector:
 
     def __call__(self, r: Array, out: Array) -> Array:
         ducc0.fft.r2c(r, axes=(1, 2, 3), out=self.work, nthreads=1)
-        multiply_symbol(self.work.view(float).reshape(*self.work.shape, 2), self.inverse)
+        multiply_symbol(self.work.view(self.inverse.dtype).reshape(*self.work.shape, 2), self.inverse)
         ducc0.fft.c2r(self.work, axes=(1, 2, 3), lastsize=self.last, forward=False, out=out, nthreads=1,
                       allow_overwriting_input=True)  # fmt: skip
         return out

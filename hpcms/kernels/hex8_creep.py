@@ -50,11 +50,13 @@ def _square(d: Any) -> Any:
 @numba.njit(**JIT)
 def _dilatation(s: Any, mean: Any) -> None:
     """mean[lane] <- trace of the strain, averaged over the points of the voxel."""
-    mean[:] = 0.0
+    eighth = mean.dtype.type(0.125)
+    for lane in range(LANES):
+        mean[lane] = 0.0
     for q in range(8):
         for lane in range(LANES):
             p = q * POINT + lane
-            mean[lane] += 0.125 * (s[p] + s[p + LANES] + s[p + 2 * LANES])
+            mean[lane] += eighth * (s[p] + s[p + LANES] + s[p + 2 * LANES])
 
 
 @numba.njit(**JIT)
@@ -76,8 +78,8 @@ def _leave(s: Any, h: Any, q: int, moduli: Any, law: Any, k: Any, k_bits: Any, x
 
 
 @numba.njit(**JIT)
-def _respond(s: Any, h: Any, moduli: Any, law: Any, t: Any, k: Any, k_bits: Any, x: Any, bits: Any, mean: Any, weight: float,
-             sums: Any) -> None:  # fmt: skip
+def _respond(s: Any, h: Any, moduli: Any, law: Any, t: Any, left: Any, k: Any, k_bits: Any, x: Any, bits: Any, mean: Any,
+             weight: float, sums: Any) -> None:  # fmt: skip
     """Strains s of a block -> stresses times ``weight``; tangents t; sums as in ``evaluate``."""
     n, average, share = law[1], law[2], 2.0 * law[1] / (law[1] + 1.0)
     _dilatation(s, mean)
@@ -87,11 +89,12 @@ def _respond(s: Any, h: Any, moduli: Any, law: Any, t: Any, k: Any, k_bits: Any,
         for lane in range(LANES):
             p = q * POINT + lane
             d = _deviator(s, p, h, q * HISTORY + lane)
-            square, left, K, mu2 = _square(d), x[lane], weight * moduli[0, lane], weight * moduli[1, lane]
+            left[q * LANES + lane] = x[lane]
+            square, rest, K, mu2 = _square(d), x[lane], weight * moduli[0, lane], weight * moduli[1, lane]
             # y = k x^(n-1); then dq'/dq - x = -(n - 1) y / ((1 + y)(1 + n y)) along the deviator
-            y = (1.0 - left) / left
+            y = (1.0 - rest) / rest
             b = np.sqrt(mu2 * (n - 1.0) * y / ((1.0 + y) * (1.0 + n * y) * (square + TINY)))
-            f, dilatation = mu2 * left, d[0] + average * (mean[lane] - d[0])
+            f, dilatation = mu2 * rest, d[0] + average * (mean[lane] - d[0])
             pressure = K * dilatation
             t[p], t[p + LANES], t[p + 2 * LANES] = f, b * d[1], b * d[2]
             t[p + 3 * LANES], t[p + 4 * LANES], t[p + 5 * LANES] = b * d[4], b * d[5], b * d[6]
@@ -100,7 +103,7 @@ def _respond(s: Any, h: Any, moduli: Any, law: Any, t: Any, k: Any, k_bits: Any,
             s[p], s[p + LANES], s[p + 2 * LANES] = a0, a1, a2
             s[p + 3 * LANES], s[p + 4 * LANES], s[p + 5 * LANES] = a3, a4, a5
             s0, s1, s2, s3, s4, s5 = s0 + a0, s1 + a1, s2 + a2, s3 + a3, s4 + a4, s5 + a5
-            energy += 0.5 * (pressure * dilatation + mu2 * square * left * (left + share * (1.0 - left)))
+            energy += 0.5 * (pressure * dilatation + mu2 * square * rest * (rest + share * (1.0 - rest)))
             norm += 3.0 * pressure * pressure + f * f * square
         _add8(sums, s0, s1, s2, s3, s4, s5, energy, norm / weight)
 
@@ -113,11 +116,11 @@ def _add8(sums: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: 
 
 @numba.njit(**JIT)
 def evaluate(u: Array, conn: Array, sheet: Array, strain: Array, vp: Array, moduli: Array, law: Array, geo: Array, f: Array,
-             t: Array, sums: Array) -> None:  # fmt: skip
+             t: Array, left: Array, sums: Array) -> None:  # fmt: skip
     """f <- internal forces at the displacement u under the mean strain; t <- tangents times the point's volume.
 
-    u, f: flat (nodes, 3); sheet: (blocks,) row of ``strain`` (sheets, 6) that a block sees; t: (blocks, 8 points * 6 *
-    lanes); sums: (sheets, 8) integrals of the stress (11 22 33 23 13 12), of the potential and of stress:stress.
+    u, f: (3, nodes + 1); sheet: (blocks,) row of ``strain`` (sheets, 6) that a block sees; t: (blocks, 8 points * 6 *
+    lanes) in single precision; left: (blocks, 8 points * lanes) the shares x; sums: (sheets, 8) integrals of the stress (11 22 33 23 13 12), of the potential and of stress:stress.
     """
     v, s, mean = np.empty(24 * LANES), np.empty(8 * POINT), np.empty(LANES)
     k, x = np.empty(LANES), np.empty(LANES)
@@ -129,7 +132,7 @@ def evaluate(u: Array, conn: Array, sheet: Array, strain: Array, vp: Array, modu
         e = strain[sheet[b]]
         gather(u, conn[b], v)
         strains(v, g, (e[0], e[1], e[2], e[3], e[4], e[5]), s)
-        _respond(s, vp[b], moduli[b], law[b], t[b], k, k_bits, x, bits, mean, geo[9], sums[sheet[b]])
+        _respond(s, vp[b], moduli[b], law[b], t[b], left[b], k, k_bits, x, bits, mean, geo[9], sums[sheet[b]])
         forces(s, g, v)
         scatter(v, conn[b], f)
 
@@ -138,8 +141,8 @@ def evaluate(u: Array, conn: Array, sheet: Array, strain: Array, vp: Array, modu
 def _linear(s: Any, t: Any, bulk: Any, weight: float, average: float, mean: Any, total: Any) -> None:
     """Strains -> stresses with the tangent t of a block, in place."""
     _dilatation(s, mean)
-    third = 1.0 / 3.0
-    s0, s1, s2, s3, s4, s5 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    third, half, zero = s.dtype.type(1.0 / 3.0), s.dtype.type(0.5), s.dtype.type(0.0)
+    s0, s1, s2, s3, s4, s5 = zero, zero, zero, zero, zero, zero
     for q in range(8):
         for lane in range(LANES):
             p = q * POINT + lane
@@ -149,13 +152,13 @@ def _linear(s: Any, t: Any, bulk: Any, weight: float, average: float, mean: Any,
             yz, xz, xy = s[p + 3 * LANES], s[p + 4 * LANES], s[p + 5 * LANES]
             along = a * (xx - zz) + b * (yy - zz) + c * yz + d * xz + e * xy
             tr = xx + yy + zz
-            pressure, half = weight * bulk[lane] * (tr + average * (mean[lane] - tr)) - f * third * tr, 0.5 * f
+            pressure, g = weight * bulk[lane] * (tr + average * (mean[lane] - tr)) - f * third * tr, half * f
             xx, yy, zz = (
                 pressure + f * xx - a * along,
                 pressure + f * yy - b * along,
                 pressure + f * zz + (a + b) * along,
             )
-            yz, xz, xy = half * yz - c * along, half * xz - d * along, half * xy - e * along
+            yz, xz, xy = g * yz - c * along, g * xz - d * along, g * xy - e * along
             s[p], s[p + LANES], s[p + 2 * LANES] = xx, yy, zz
             s[p + 3 * LANES], s[p + 4 * LANES], s[p + 5 * LANES] = yz, xz, xy
             s0, s1, s2, s3, s4, s5 = s0 + xx, s1 + yy, s2 + zz, s3 + yz, s4 + xz, s5 + xy
@@ -167,7 +170,7 @@ def _linear(s: Any, t: Any, bulk: Any, weight: float, average: float, mean: Any,
 def tangent(u: Array, conn: Array, sheet: Array, strain: Array, t: Array, moduli: Array, law: Array, geo: Array, f: Array,
             total: Array) -> None:  # fmt: skip
     """f <- B^T C_t (strain + B u); total (sheets, 6) <- integral of the stress. u, f: (3, nodes + 1); strain: (sheets, 6)."""
-    v, s, mean = np.empty(24 * LANES), np.empty(8 * POINT), np.empty(LANES)
+    v, s, mean = np.empty(24 * LANES, u.dtype), np.empty(8 * POINT, u.dtype), np.empty(LANES, u.dtype)
     g = (geo[0], geo[1], geo[2], geo[3], geo[4], geo[5], geo[6], geo[7], geo[8])
     f[:] = 0.0
     total[:] = 0.0
@@ -181,7 +184,7 @@ def tangent(u: Array, conn: Array, sheet: Array, strain: Array, t: Array, moduli
 
 
 @numba.njit(**JIT)
-def _settle(s: Any, s0: Any, h: Any, t: Any, moduli: Any, law: Any, softening: float, weight: float, mean: Any,
+def _settle(s: Any, s0: Any, h: Any, left: Any, moduli: Any, law: Any, softening: float, weight: float, mean: Any,
             mean0: Any, new: Any, sums: Any) -> None:  # fmt: skip
     """Strains s at the end and s0 at the start of the step -> history ``new``, sums, and in s: d stress/dT * weight."""
     n, average = law[1], law[2]
@@ -193,17 +196,17 @@ def _settle(s: Any, s0: Any, h: Any, t: Any, moduli: Any, law: Any, softening: f
             p, o = q * POINT + lane, q * HISTORY + lane
             d, a = _deviator(s, p, h, o), _deviator(s0, p, h, o)
             K, mu2, square = weight * moduli[0, lane], weight * moduli[1, lane], _square(d)
-            left = t[p] / (mu2 + TINY)
-            gone, tr, tr0 = 1.0 - left, d[0] + average * (mean[lane] - d[0]), a[0] + average * (mean0[lane] - a[0])
+            rest = left[q * LANES + lane]
+            gone, tr, tr0 = 1.0 - rest, d[0] + average * (mean[lane] - d[0]), a[0] + average * (mean0[lane] - a[0])
             new[o], new[o + LANES] = h[o] + gone * d[1], h[o + LANES] + gone * d[2]
             new[o + 2 * LANES], new[o + 3 * LANES] = h[o + 2 * LANES] + gone * d[4], h[o + 3 * LANES] + gone * d[5]
             new[o + 4 * LANES] = h[o + 4 * LANES] + gone * d[6]
             elastic = K * (tr - tr0) * (tr - tr0)
-            elastic += mu2 * (left * left * square + _square(a) - 2.0 * left * _product(d, a))
-            energy += 0.5 * (K * tr * tr + mu2 * left * left * square)
-            lost += mu2 * left * gone * square + 0.5 * elastic
-            work += K * tr * d[0] + mu2 * left * (_strained(s, p, d))
-            factor = -mu2 * softening * gone / (1.0 + n * gone / left)
+            elastic += mu2 * (rest * rest * square + _square(a) - 2.0 * rest * _product(d, a))
+            energy += 0.5 * (K * tr * tr + mu2 * rest * rest * square)
+            lost += mu2 * rest * gone * square + 0.5 * elastic
+            work += K * tr * d[0] + mu2 * rest * _strained(s, p, d)
+            factor = -mu2 * softening * gone / (1.0 + n * gone / rest)
             for i in range(6):
                 s[p + i * LANES] = factor * d[i + 1]
         sums[0], sums[1], sums[2] = sums[0] + energy, sums[1] + lost, sums[2] + work
@@ -226,10 +229,10 @@ def _strained(s: Any, p: int, d: Any) -> Any:
 
 @numba.njit(**JIT)
 def settle(u: Array, u0: Array, conn: Array, sheet: Array, strain: Array, strain0: Array, vp: Array, moduli: Array,
-           law: Array, softening: Array, geo: Array, t: Array, new: Array, heat: Array, sums: Array) -> None:  # fmt: skip
+           law: Array, softening: Array, geo: Array, left: Array, new: Array, heat: Array, sums: Array) -> None:  # fmt: skip
     """Ends the step: ``new`` <- creep strain; ``heat`` <- nodal forces of d stress/dT at fixed strain.
 
-    u0, strain0: at the start of the step. softening: (blocks,) d log A / dT. t: tangents of ``evaluate`` at u.
+    u0, strain0: at the start of the step. softening: (blocks,) d log A / dT. left: of ``evaluate`` at u.
     sums: (sheets, 9) integrals of the stored energy; of the dissipation (stress : creep increment, plus half the elastic
     energy of the elastic increment, which backward Euler dissipates); of stress : strain; of d stress/dT (11 .. 12).
     """
@@ -244,6 +247,6 @@ def settle(u: Array, u0: Array, conn: Array, sheet: Array, strain: Array, strain
         strains(v, g, (e0[0], e0[1], e0[2], e0[3], e0[4], e0[5]), s0)
         gather(u, conn[b], v)
         strains(v, g, (e[0], e[1], e[2], e[3], e[4], e[5]), s)
-        _settle(s, s0, vp[b], t[b], moduli[b], law[b], softening[b], geo[9], mean, mean0, new[b], sums[sheet[b]])
+        _settle(s, s0, vp[b], left[b], moduli[b], law[b], softening[b], geo[9], mean, mean0, new[b], sums[sheet[b]])
         forces(s, g, v)
         scatter(v, conn[b], heat)

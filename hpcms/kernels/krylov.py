@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 
@@ -24,30 +26,45 @@ def dot(a: Array, b: Array) -> float:
 @numba.njit(**JIT)
 def direct(z: Array, beta: float, p: Array) -> None:
     """p <- z + beta p."""
+    b = p.dtype.type(beta)
     for n in range(z.size):
-        p[n] = z[n] + beta * p[n]
+        p[n] = z[n] + b * p[n]
 
 
 @numba.njit(**JIT)
 def advance(alpha: float, p: Array, q: Array, x: Array, r: Array) -> float:
     """x += alpha p, r -= alpha q; returns r . r."""
-    total = 0.0
+    total, a = 0.0, x.dtype.type(alpha)
     for n in range(p.size):
-        x[n] += alpha * p[n]
-        r[n] -= alpha * q[n]
+        x[n] += a * p[n]
+        r[n] -= a * q[n]
         total += r[n] * r[n]
     return total
 
 
 @numba.njit(**JIT)
-def settled(drops: Array, iteration: int, drop: float, left: float, share: float) -> bool:
-    """Whether the energy that is minimised has settled. ``drops``: the last ``WINDOW`` decreases, updated with ``drop``.
+def settled(drops: Array, iteration: int, drop: float, accepted: float) -> bool:
+    """Whether the energy has settled. ``drops``: its last ``WINDOW`` decreases, updated with ``drop``.
 
-    The decrease by one step is alpha r.z, and what is still to come is about that of the last steps (Hestenes and Stiefel
-    1952; Strakos and Tichy 2002): settled when they are below ``share`` of the energy ``left``.
+    A step lowers the energy by alpha r.z, and what is still to come is about what the last steps brought (Hestenes and
+    Stiefel 1952; Strakos and Tichy 2002): settled when they are together below ``accepted``.
     """
     drops[iteration % WINDOW] = drop
-    return iteration + 1 >= WINDOW and drops.sum() <= share * left
+    return iteration + 1 >= WINDOW and drops.sum() <= accepted
+
+
+class Stop(NamedTuple):
+    """When conjugate gradients for K x = r from x = 0 stop: at a residual of ``goal``, or where the energy has settled.
+
+    ``energy`` is twice the potential that is minimised, at the start; it has settled when what still comes is below
+    ``share`` of it or below ``least``.
+    """
+
+    goal: float
+    energy: float = 0.0
+    share: float = 0.0
+    least: float = 0.0
+    limit: int = 3000
 
 
 def norm(a: Array) -> float:
