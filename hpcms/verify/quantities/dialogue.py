@@ -52,7 +52,7 @@ def directions(context: Context) -> float:
 
 def _composed(context: Context, overrides: Overrides) -> tuple[Composition, float]:
     """The coarse model of the job with other values, and its step."""
-    job = load_job(context.job.path, size=context.job.size, overrides=overrides)
+    job = load_job(context.job.path, size=context.job.size, overrides={**context.overrides, **overrides})
     model = build(job).coarse
     if not isinstance(model, Composition):
         raise TypeError("the coarse model is no composition of fields")

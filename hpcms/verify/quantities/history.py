@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.engine import resume, run
+from hpcms.engine import resume
 from hpcms.errors import NumericalFailure
 from hpcms.store.run import OpenedRun, open_run
 from hpcms.verify.context import Context
@@ -67,9 +68,10 @@ def killed_run(context: Context, crash: str) -> Path:
 
 def _killed_run(context: Context, crash: str) -> Path:
     out = context.folder("killed") / crash
-    code = "import sys; from hpcms.engine import run; run(sys.argv[1], size=sys.argv[2] or None, out=sys.argv[3])"
+    how = {"size": context.job.size, "out": str(out), "overrides": dict(context.overrides)}
+    code = "import json, sys; from hpcms.engine import run; run(sys.argv[1], **json.loads(sys.argv[2]))"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(context.job.path), context.job.size or "", str(out)],
+        [sys.executable, "-c", code, str(context.job.path), json.dumps(how)],
         env={**os.environ, "HPCMS_CRASH_AT": crash}, timeout=PATIENCE, capture_output=True, check=False,
     )  # fmt: skip
     if done.returncode == 0:
@@ -80,14 +82,14 @@ def _killed_run(context: Context, crash: str) -> Path:
 
 
 @further_runs
-def differing_after_kill(context: Context, crashes: Sequence[str], on: str = "inline") -> float:
-    """Runs whose final hash differs from the undisturbed one after a kill and a resumption, with workers ``on``."""
+def differing_after_kill(context: Context, crashes: Sequence[str]) -> float:
+    """Runs whose final hash differs from the undisturbed one after a kill and a resumption."""
     wanted = context.run.head.state_hash
     differing = 0
     for crash in crashes:
-        out = context.folder("resumed") / f"{crash} {on}".replace(":", "")
+        out = context.folder("resumed") / crash
         shutil.copytree(killed_run(context, crash), out)
-        differing += resume(out, on=on).state_hash != wanted
+        differing += resume(out, on="inline").state_hash != wanted
     return float(differing)
 
 
@@ -121,19 +123,20 @@ class WorkerKiller:
 
 
 @further_runs
-def differing_after_worker_loss(context: Context, on: str, step: int) -> float:
-    """1 where the final hash differs after a worker was killed behind ``step``, 0 where it is the same bits.
+def differing_after_kill_and_worker_loss(context: Context, crash: str, on: str, step: int) -> float:
+    """1 where the final hash differs although the run was killed, resumed on ``on``, and lost a worker behind ``step``.
 
-    An error where the loss did not matter, because the worker that died was never missed.
+    0 where it is the same bits; an error where no worker was lost.
     """
-    out = context.folder("worker loss") / on.replace(":", "")
+    out = context.folder("resumed") / f"{crash} {on} loss".replace(":", "")
+    shutil.copytree(killed_run(context, crash), out)
     killer = WorkerKiller(out, step)
-    summary = run(context.job.path, size=context.job.size, on=on, out=out, progress=killer)
+    state_hash = resume(out, on=on, progress=killer).state_hash
     fine = [r for r in open_run(out).records() if r.kind == "fine"]
     later = {r.worker for r in fine if int(r.key.split("/")[2].split(".")[0]) > step + 1}
     if not killer.killed or killer.killed in later:
         raise NumericalFailure(f"no worker was lost behind step {step}")
-    return float(summary.state_hash != context.run.head.state_hash)
+    return float(state_hash != context.run.head.state_hash)
 
 
 QUANTITIES = {
@@ -142,5 +145,5 @@ QUANTITIES = {
     "dissipated_share": dissipated_share,
     "differing_after_kill": differing_after_kill,
     "incomplete_views": incomplete_views,
-    "differing_after_worker_loss": differing_after_worker_loss,
+    "differing_after_kill_and_worker_loss": differing_after_kill_and_worker_loss,
 }

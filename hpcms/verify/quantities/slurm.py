@@ -85,7 +85,8 @@ def _done(context: Context, after: int) -> tuple[JobKiller, str]:
         with private_slurm():
             killer = JobKiller(folder / "run", after)
             job, on = context.job, f"slurm:{PROFILE}"
-            out = run(job.path, size=job.size, on=on, out=folder / "run", progress=killer)
+            how = {"size": job.size, "overrides": context.overrides}
+            out = run(job.path, on=on, out=folder / "run", progress=killer, **how)
         return killer, out.state_hash
 
     made: tuple[JobKiller, str] = context.once(f"slurm {after}", make)
