@@ -51,9 +51,9 @@ def test_driver_killed_at_a_random_moment(job: Path, finished: Summary, seed: in
 
 
 def workers_of(pid: int) -> list[psutil.Process]:
-    """The processes below the driver that do the fine solves: the ones that nothing hangs below."""
+    """The worker processes below a driver: what Python has spawned and nothing hangs below (MPI has a helper there)."""
     leaves = [p for p in psutil.Process(pid).children(recursive=True) if not p.children()]
-    return [p for p in leaves if "resource_tracker" not in " ".join(p.cmdline())]
+    return [p for p in leaves if "spawn_main" in " ".join(p.cmdline())]
 
 
 def run_and_kill_a_worker(job: Path, seed: int) -> Summary:
@@ -61,7 +61,9 @@ def run_and_kill_a_worker(job: Path, seed: int) -> Summary:
     rng, victims = np.random.default_rng(seed), []
 
     def kill() -> None:
-        victim = workers_of(os.getpid())[int(rng.integers(2))]
+        workers = workers_of(os.getpid())
+        assert len(workers) == 2
+        victim = workers[int(rng.integers(2))]
         victims.append(victim.pid)
         victim.kill()
 
