@@ -1,4 +1,11 @@
-"""A periodic cell of creeping voxels over one time step: Newton and conjugate gradients on the displacement fluctuation."""
+"""A periodic cell of creeping voxels over one time step.
+
+Newton's method on the displacement fluctuation minimises a convex potential (``hex8_creep``). Its directions come from
+conjugate gradients preconditioned with a homogeneous cell of the current mean moduli, in single precision, checked and where
+needed completed in double. The responses of the fluctuation to unit mean strains give the condensed tangent, the derivative by
+temperature (no further solve), the first iterate of the next solve and, by a last step in their span, a mean stress that does
+not feel the residual to first order.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +21,13 @@ from hpcms.kernels.hex8_points import LANES, geometry
 from hpcms.kernels.krylov import Stop, dot, norm
 
 ENGINEERING = np.array([1.0, 1.0, 1.0, 2.0**0.5, 2.0**0.5, 2.0**0.5])  # Mandel strain -> 11 22 33 and twice the shears
-SLIGHT = 0.01  # condensed moduli below this share of the ice's own need no relative accuracy
 SOFTER = 0.3  # bulk modulus of the preconditioner over that of creeping ice: voids take part in the dilatation
-CURVED = 50.0
-SINGLE = 1e-4  # the smallest reduction of a residual that single precision can be asked for
+CURVED = 50.0  # the relative residual after a Newton step over the square of the one before, an upper estimate
+SINGLE = 1e-4  # the smallest reduction of a residual that single precision is asked for
+SLIGHT = 0.01  # condensed moduli below this share of the mean tangent shear modulus need no relative accuracy
+HILL = 1e-11  # accepted |<sigma:eps> - <sigma>:<eps>| over |<sigma>| |<eps>|
+PATH = (0.03, 0.1, 0.3, 1.0)  # shares of the strain increment where Newton's method fails at once
 TINY = 1e-300
-HILL = 1e-11  # allowed |<sigma:eps> - <sigma>:<eps>| / |<sigma:eps>|
 Cell = PeriodicCell | MirrorCell
 
 
@@ -39,7 +47,7 @@ class Material:
 class Start:
     """A step's drive and what it starts from. Strains (6,) Mandel; vectors of the cell.
 
-    ``u0``, ``strain0``, ``vp``: fluctuation, mean strain and creep strain at the start of the step. ``u``: first iterate;
+    ``u0``, ``strain0``, ``vp``: fluctuation, mean strain, creep strain at the start of the step. ``u``: first iterate;
     ``response``: (directions, length) first iterates of the responses to unit strains in the Mandel ``directions``.
     """
 
@@ -56,8 +64,8 @@ class Start:
 class Step:
     """What a step ends with; means over the cell in Mandel components.
 
-    ``residual``: norm of the nodal forces over that of the stresses' own; ``tangent``: (6, 6), columns that were not asked
-    for are zero; ``heat``: (6,) d stress/dT; ``response``: derivative of the fluctuation by the mean strain.
+    ``residual``: see ``CreepSolver._newton``; ``tangent``: (6, 6), columns that were not asked for are zero; ``heat``: (6,)
+    d stress/dT; ``response``: derivative of the fluctuation by the mean strain.
     """
 
     ok: bool
@@ -95,9 +103,9 @@ class CreepSolver:
         self.single = (self.t, *(a.astype(np.float32) for a in self.double[1:]))
         self.real, self.sums = cell.voxels >= 0, np.zeros((len(cell.mirror), 8))
         self.f, self.vp = np.zeros(0), np.zeros(0)
-        # nodal force of unit stress in a voxel, and of unit stress everywhere
-        self.face = (8.0 * self.geo[9]) ** (1.0 / 6.0)
-        self.stiff = float(self.moduli.max(initial=0.0)) * np.sqrt(cell.volume)
+        self.stiff = float(self.moduli.max(initial=0.0))
+        # edge^(1/2): a voxel's force is its stress times edge^2, the root of its volume is edge^(3/2)
+        self.face = float(8.0 * self.geo[9]) ** (1.0 / 6.0)
 
     def _evaluate(self, u: Array, strain: Array) -> None:
         """Forces, integrals and tangents at the fluctuation u."""
@@ -127,9 +135,29 @@ class CreepSolver:
         return mu
 
     def step(self, start: Start) -> Step:
-        """Solves the step from ``start``; where Newton's method fails, again from the start of the step, then on a path."""
-        self.vp, newton, linear = start.vp, 0, 0
-        for u, path in ((start.u, (1.0,)), (start.u0, (1.0,)), (start.u0, (0.03, 0.1, 0.3, 1.0))):
+        """Solves the step from ``start``."""
+        self.vp = start.vp
+        solved = self._reach(start)
+        if solved.ok:
+            self._respond(solved, start)
+            self._polish(solved, start)
+        share = 1.0
+        while solved.ok and solved.residual > self.tolerance and share > 0.01:
+            # the last steps balance work, not the residual's norm
+            share *= 0.3
+            again = self._newton(start.strain, start.strain0, solved.u, share)
+            solved.newton, solved.linear = solved.newton + again.newton, solved.linear + again.linear
+            self._polish(solved, start)
+        if solved.ok and solved.residual > self.tolerance:
+            solved.ok, solved.reason = False, "the residual stagnates in rounding: accept a larger tolerance"
+        if solved.ok:
+            self._settle(solved, start)
+        return solved
+
+    def _reach(self, start: Start) -> Step:
+        """Newton's method from the first iterate; where it fails from the start of the step, then along a path."""
+        newton, linear = 0, 0
+        for u, path in ((start.u, (1.0,)), (start.u0, (1.0,)), (start.u0, PATH)):
             for part in path:
                 strain = start.strain0 + part * (start.strain - start.strain0) if part < 1.0 else start.strain
                 solved = self._newton(strain, start.strain0, u.copy())
@@ -139,57 +167,55 @@ class CreepSolver:
             if solved.ok:
                 break
         solved.newton, solved.linear = newton, linear
-        if not solved.ok:
-            return solved
-        self._respond(solved, start)
-        self._polish(solved, start)
-        cell, u = self.cell, solved.u
-        solved.vp, w, w0 = np.zeros_like(start.vp), cell.spread(u, 0), cell.spread(start.u0, 0)
-        heat, sums = np.empty_like(w), np.zeros((len(cell.mirror), 9))
+        return solved
+
+    def _settle(self, solved: Step, start: Start) -> None:
+        """The new history and the means of the answers."""
+        cell, geo = self.cell, self.geo
+        w, w0 = cell.spread(solved.u, 0), cell.spread(start.u0, 0)
+        heat, sums, solved.vp = np.empty_like(w), np.zeros((len(cell.mirror), 15)), np.zeros_like(start.vp)
         e, e0 = (cell.strains(s * ENGINEERING) for s in (start.strain, start.strain0))
-        settle(w, w0, cell.conn, cell.sheet, e, e0, start.vp, self.moduli, self.law, self.softening, self.geo, self.left, solved.vp,
-               heat, sums)  # fmt: skip
+        settle(w, w0, cell.conn, cell.sheet, e, e0, start.vp, self.moduli, self.law, self.softening, geo, self.left,
+               solved.vp, heat, sums)  # fmt: skip
         solved.energy, solved.dissipation, solved.work = (sums[:, :3].sum(axis=0) / cell.volume).tolist()
         solved.stress = cell.mean(self.sums[:, :6], 0) * ENGINEERING
         if norm(solved.stress) <= solved.nothing:
             solved.stress, solved.work = np.zeros(6), 0.0
-        warm = cell.mean(sums[:, 3:], 0) * ENGINEERING
-        grown = (solved.vp - start.vp).reshape(-1, 8, 5, LANES) * self.real[:, None, None]
-        a, b, c, d, e = (grown.sum(axis=(1, 3)) * self.geo[9]).T
-        growth = np.array([a, b, -(a + b), c, d, e]).T
-        solved.creep = (
-            cell.mean(np.array([growth[cell.sheet == s].sum(axis=0) for s in range(len(cell.mirror))]), 0) * ENGINEERING
-        )
+        solved.creep, warm = (cell.mean(sums[:, k : k + 6], 0) * ENGINEERING for k in (3, 9))
         for x, i in zip(solved.response, start.directions, strict=True):
             solved.heat[i] = warm[i] + dot(x, cell.collect(heat, self._shift(i))) / cell.volume
-        return solved
 
     def _shift(self, direction: int) -> int:
         """Symmetry class of a unit strain."""
         return int(CLASSES[direction]) if isinstance(self.cell, MirrorCell) else 0
 
-    def _newton(self, strain: Array, strain0: Array, u: Array) -> Step:
-        linear, size, scale = 0, np.inf, 1.0
+    def _newton(self, strain: Array, strain0: Array, u: Array, share: float = 1.0) -> Step:
+        """Iterates u in place until the residual is at most ``share * tolerance`` times ``_scale``."""
+        linear, tolerance = 0, share * self.tolerance
         self._evaluate(u, strain)
-        root = np.sqrt(self.cell.volume)
+        # stresses far below what the increment or the strain would cause elastically count as zero
         floor = self.stiff * max(1e-4 * float(np.abs(strain - strain0).max()), 1e-8 * float(np.abs(strain).max()))
+        nothing = self.tolerance * floor
         for newton in range(self.limit + 1):
-            scale, size = self.face * max(float(np.sqrt(self.sums[:, 7].sum())), floor), norm(self.f)
+            scale, size = self._scale(floor), norm(self.f)
             if not np.isfinite(size):
                 return Step(False, "the stress is not finite: shorten the step", newton, linear, np.inf, u)
-            if size <= self.tolerance * scale:
-                return Step(
-                    True, "converged", newton, linear, size / (scale + TINY), u, nothing=self.tolerance * floor / root
-                )
+            if size <= tolerance * scale:
+                return Step(True, "converged", newton, linear, size / (scale + TINY), u, nothing=nothing)
             if newton == self.limit:
                 break
             # no closer than the next Newton step can keep: its error is of second order in the relative residual
-            goal = max(min(0.1, max(CURVED * size / scale, SINGLE)) * size, 0.3 * self.tolerance * scale)
+            goal = max(min(0.1, max(CURVED * size / scale, SINGLE)) * size, 0.3 * tolerance * scale)
             d, steps = self._direction(goal)
             linear += steps
             self._search(u, d, strain)
         reason = f"Newton's method did not converge in {self.limit} iterations: shorten the step"
         return Step(False, reason, self.limit, linear, size / scale, u)
+
+    def _scale(self, floor: float) -> float:
+        """Norm of the nodal forces that the local stresses would cause alone; ``floor``: a least root mean square stress."""
+        root = float(np.sqrt(self.sums[:, 7].sum()))
+        return self.face * max(root, floor * float(np.sqrt(self.cell.volume)))
 
     def _direction(self, goal: float) -> tuple[Array, int]:
         """Newton's direction and the iterations: single precision, and what that leaves in double."""
@@ -224,11 +250,12 @@ class CreepSolver:
         """The response to the unit strain i from the first iterate x, its forces, its mean stress and the iterations."""
         f, stress, energy = self._condensed(x, i)
         count, share, least = 0, 0.1 * self.loose, 0.1 * self.loose * SLIGHT * mu * self.cell.volume
-        if not energy <= 2.0 * float(self.moduli.max(initial=0.0)) * self.cell.volume:  # more than without fluctuation
+        rounding = 1e-14 * self.stiff * self.face * float(np.sqrt(self.cell.volume))
+        if not energy <= 2.0 * self.stiff * self.cell.volume:  # more than without fluctuation
             x = np.zeros_like(x)
             f, stress, energy = self._condensed(x, i)
         for operator in (self.single, self.double):
-            stop = Stop(1e-14 * self.stiff * self.face, energy, share, least)
+            stop = Stop(rounding, energy, share, least)
             d, steps, left = self.cell.conjugate(operator, -f.astype(operator[1].dtype), self._shift(i), stop)
             if steps == 0:
                 break
@@ -269,8 +296,10 @@ class CreepSolver:
             gap = max(abs(dot(u, self.f)), abs(dot(start.u0, self.f))) / cell.volume
             rows = [row / norm(row) for row in (u, start.u0, *(basis if count == 0 else [])) if norm(row) > 0.0]
             if not rows or (count and gap <= 0.1 * HILL * norm(stress) * norm(start.strain)):
-                return
+                break
             force = np.array([dot(row, self.f) for row in rows])
             stiff = np.array([[dot(a, q) for a in rows] for q in (self._multiply(row, 0, zero)[0] for row in rows)])
-            u -= np.linalg.lstsq(stiff, force, rcond=1e-12)[0] @ np.array(rows)
+            for share, row in zip(np.linalg.lstsq(stiff, force, rcond=1e-12)[0], rows, strict=True):
+                u -= share * row
             self._evaluate(u, start.strain)
+        solved.residual = norm(self.f) / (self._scale(solved.nothing / self.tolerance) + TINY)

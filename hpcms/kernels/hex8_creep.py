@@ -120,7 +120,8 @@ def evaluate(u: Array, conn: Array, sheet: Array, strain: Array, vp: Array, modu
     """f <- internal forces at the displacement u under the mean strain; t <- tangents times the point's volume.
 
     u, f: (3, nodes + 1); sheet: (blocks,) row of ``strain`` (sheets, 6) that a block sees; t: (blocks, 8 points * 6 *
-    lanes) in single precision; left: (blocks, 8 points * lanes) the shares x; sums: (sheets, 8) integrals of the stress (11 22 33 23 13 12), of the potential and of stress:stress.
+    lanes) in single precision; left: (blocks, 8 points * lanes) the shares x; sums: (sheets, 8) integrals of the stress
+    (11 22 33 23 13 12), of the potential and of stress:stress.
     """
     v, s, mean = np.empty(24 * LANES), np.empty(8 * POINT), np.empty(LANES)
     k, x = np.empty(LANES), np.empty(LANES)
@@ -206,13 +207,17 @@ def _settle(s: Any, s0: Any, h: Any, left: Any, moduli: Any, law: Any, softening
             energy += 0.5 * (K * tr * tr + mu2 * rest * rest * square)
             lost += mu2 * rest * gone * square + 0.5 * elastic
             work += K * tr * d[0] + mu2 * rest * _strained(s, p, d)
+            s0[p], s0[p + LANES], s0[p + 2 * LANES] = gone * d[1], gone * d[2], gone * d[3]
+            s0[p + 3 * LANES], s0[p + 4 * LANES], s0[p + 5 * LANES] = gone * d[4], gone * d[5], gone * d[6]
             factor = -mu2 * softening * gone / (1.0 + n * gone / rest)
             for i in range(6):
                 s[p + i * LANES] = factor * d[i + 1]
         sums[0], sums[1], sums[2] = sums[0] + energy, sums[1] + lost, sums[2] + work
         for lane in range(LANES):
+            own = weight if moduli[1, lane] > 0.0 else 0.0
             for i in range(6):
-                sums[3 + i] += s[q * POINT + i * LANES + lane]
+                sums[3 + i] += own * s0[q * POINT + i * LANES + lane]
+                sums[9 + i] += s[q * POINT + i * LANES + lane]
 
 
 @numba.njit(**JIT)
@@ -233,8 +238,9 @@ def settle(u: Array, u0: Array, conn: Array, sheet: Array, strain: Array, strain
     """Ends the step: ``new`` <- creep strain; ``heat`` <- nodal forces of d stress/dT at fixed strain.
 
     u0, strain0: at the start of the step. softening: (blocks,) d log A / dT. left: of ``evaluate`` at u.
-    sums: (sheets, 9) integrals of the stored energy; of the dissipation (stress : creep increment, plus half the elastic
-    energy of the elastic increment, which backward Euler dissipates); of stress : strain; of d stress/dT (11 .. 12).
+    sums: (sheets, 15) integrals of the stored energy; of the dissipation (stress : creep increment, plus half the elastic
+    energy of the elastic increment, which backward Euler dissipates); of stress : strain; of the creep increment and of
+    d stress/dT (11 22 33 23 13 12).
     """
     v, s, s0 = np.empty(24 * LANES), np.empty(8 * POINT), np.empty(8 * POINT)
     mean, mean0 = np.empty(LANES), np.empty(LANES)
