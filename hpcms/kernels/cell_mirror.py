@@ -22,10 +22,8 @@ from hpcms.kernels import JIT
 from hpcms.kernels.elements import blocks_of, corners, read_history, write_history
 from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
 from hpcms.kernels.hex8_creep import tangent
-from hpcms.kernels.krylov import NEARLY, WINDOW, Stop, advance, direct, dot, settled
+from hpcms.kernels.krylov import NEARLY, WINDOW, Operator, Stop, advance, direct, dot, settled
 from hpcms.kernels.waves import green_of_classes, wave
-
-Operator = tuple[Array, Array, Array, Array]  # of ``hex8_creep.tangent``: t, moduli, law, geo
 
 CLASSES = (0, 0, 0, 6, 5, 3)  # of the strain components 11 22 33 23 13 12
 PARITY = np.array([bin(n).count("1") % 2 for n in range(8)])

@@ -13,9 +13,7 @@ from hpcms.contracts import Array
 from hpcms.kernels.elements import blocks_of, corners, read_history, write_history
 from hpcms.kernels.green_vector import GreenVector
 from hpcms.kernels.hex8_creep import tangent
-from hpcms.kernels.krylov import NEARLY, WINDOW, Stop, advance, direct, dot, settled
-
-Operator = tuple[Array, Array, Array, Array]  # of ``hex8_creep.tangent``: t, moduli, law, geo
+from hpcms.kernels.krylov import NEARLY, WINDOW, Operator, Stop, advance, direct, dot, settled
 
 
 class PeriodicCell:

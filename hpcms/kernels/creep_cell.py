@@ -18,7 +18,7 @@ from hpcms.kernels.cell_mirror import CLASSES, MirrorCell
 from hpcms.kernels.cell_periodic import PeriodicCell
 from hpcms.kernels.hex8_creep import evaluate, settle, tangent
 from hpcms.kernels.hex8_points import LANES, geometry
-from hpcms.kernels.krylov import Stop, dot, norm
+from hpcms.kernels.krylov import Operator, Stop, dot, norm
 
 ENGINEERING = np.array([1.0, 1.0, 1.0, 2.0**0.5, 2.0**0.5, 2.0**0.5])  # Mandel strain -> 11 22 33 and twice the shears
 SOFTER = 0.3  # bulk modulus of the preconditioner over that of creeping ice: voids take part in the dilatation
@@ -99,8 +99,8 @@ class CreepSolver:
         self.cell, self.geo = cell, geometry(spacing)
         self.tolerance, self.loose, self.limit = tolerance, loose, limit
         self.t, self.left = np.zeros((len(rows), 8 * 6 * LANES), np.float32), np.zeros((len(rows), 8 * LANES))
-        self.double = (self.t, self.moduli, self.law, self.geo)
-        self.single = (self.t, *(a.astype(np.float32) for a in self.double[1:]))
+        self.double = Operator(self.t, self.moduli, self.law, self.geo)
+        self.single = Operator(self.t, *(a.astype(np.float32) for a in self.double[1:]))
         self.real, self.sums = cell.voxels >= 0, np.zeros((len(cell.mirror), 8))
         self.f, self.vp = np.zeros(0), np.zeros(0)
         self.stiff = float(self.moduli.max(initial=0.0))
@@ -256,7 +256,7 @@ class CreepSolver:
             f, stress, energy = self._condensed(x, i)
         for operator in (self.single, self.double):
             stop = Stop(rounding, energy, share, least)
-            d, steps, left = self.cell.conjugate(operator, -f.astype(operator[1].dtype), self._shift(i), stop)
+            d, steps, left = self.cell.conjugate(operator, -f.astype(operator.moduli.dtype), self._shift(i), stop)
             if steps == 0:
                 break
             count += steps

@@ -78,7 +78,7 @@ class GreenVector:
         counts = (*shape[:2], shape[2] // 2 + 1)
         angles = [2.0 * np.pi / n * np.arange(m) for n, m in zip(shape, counts, strict=True)]
         self.axes = [axis_symbol(t, h) for t, h in zip(angles, spacing, strict=True)]
-        self.inverse = np.empty((6, *counts), dtype)
+        self.inverse: Array = np.empty((6, *counts), dtype)
         self.work = np.empty((3, *counts), np.result_type(dtype, np.complex64))
 
     def set_moduli(self, lam: float, mu: float, mean: float = 0.0) -> GreenVector:

@@ -53,6 +53,15 @@ def settled(drops: Array, iteration: int, drop: float, accepted: float) -> bool:
     return iteration + 1 >= WINDOW and drops.sum() <= accepted
 
 
+class Operator(NamedTuple):
+    """A tangent operator in one precision: what ``hex8_creep.tangent`` needs beside the elements."""
+
+    t: Array
+    moduli: Array
+    law: Array
+    geo: Array
+
+
 class Stop(NamedTuple):
     """When conjugate gradients for K x = r from x = 0 stop: at a residual of ``goal``, or where the energy has settled.
 
