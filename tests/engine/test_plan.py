@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
-from small_job import run_command
+from small_job import command, run_command
 
 from hpcms import engine
 from hpcms.engine import planning
@@ -25,8 +27,15 @@ def test_the_figures_of_a_plan_are_those_of_the_run(finished: Summary) -> None:
     assert figures["tasks"] == len(run.records())
     files = list((Path(finished.rundir) / "state.zarr").glob("fine_*/*/c.*"))
     assert figures["files"] == pytest.approx(len(files), rel=0.3)  # static arrays are written once
-    assert figures["memory_bytes"] == pytest.approx(finished.peak_memory_bytes, rel=0.5)
     assert sweeps == pytest.approx(planning.SWEEPS, rel=0.3)
+
+
+def test_the_memory_of_a_plan_is_that_of_a_process_of_its_own(job: Path) -> None:
+    figures = planning.estimate(planning.built(load_job(job)), "inline", planning.SWEEPS)
+    run = command("run", job, "--on", "inline", "--out", job.parent / "own", "--json")
+    done = subprocess.run(run, capture_output=True, text=True, timeout=240, check=True)
+    peak = json.loads(done.stdout.splitlines()[-1])["peak_memory_bytes"]
+    assert figures["memory_bytes"] == pytest.approx(peak, rel=0.5)
 
 
 def test_more_workers_more_memory_less_time(job: Path) -> None:
