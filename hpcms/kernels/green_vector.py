@@ -17,6 +17,9 @@ import numpy as np
 from hpcms.contracts import Array
 from hpcms.kernels import JIT
 
+LARGE = 1 << 20  # nodes from which on the transform is done in pieces
+SLAB = 4
+
 
 def axis_symbol(theta: Array, h: float) -> Array:
     """(4, n) mass, stiffness, mixed and squared mean symbol of one axis at the angles ``theta``."""
@@ -74,6 +77,7 @@ class GreenVector:
     """
 
     def __init__(self, shape: tuple[int, ...], spacing: tuple[float, float, float], dtype: type = float) -> None:
+        self.spacing, self.moduli = spacing, (1.0, 1.0, 0.0)
         self.size, self.volume, self.last = int(np.prod(shape)), float(np.prod(spacing)), shape[2]
         counts = (*shape[:2], shape[2] // 2 + 1)
         angles = [2.0 * np.pi / n * np.arange(m) for n, m in zip(shape, counts, strict=True)]
@@ -83,13 +87,34 @@ class GreenVector:
 
     def set_moduli(self, lam: float, mu: float, mean: float = 0.0) -> GreenVector:
         """Uniform Lame moduli (full integration) and the modulus of the mean dilatation, in Pa."""
+        self.moduli = (lam, mu, mean)
         # nodal forces = volume * symbol * displacement; the transform is not normalised
         inverse_symbol(*self.axes, lam, mu, mean, 1.0 / (self.volume * self.size), self.inverse)
         return self
 
     def __call__(self, r: Array, out: Array) -> Array:
-        ducc0.fft.r2c(r, axes=(1, 2, 3), out=self.work, nthreads=1)
-        multiply_symbol(self.work.view(self.inverse.dtype).reshape(*self.work.shape, 2), self.inverse)
-        ducc0.fft.c2r(self.work, axes=(1, 2, 3), lastsize=self.last, forward=False, out=out, nthreads=1,
-                      allow_overwriting_input=True)  # fmt: skip
+        W, n = self.work, self.last
+        if self.size < LARGE:
+            ducc0.fft.r2c(r, axes=(1, 2, 3), out=W, nthreads=1)
+            multiply_symbol(self._parts(W), self.inverse)
+            ducc0.fft.c2r(
+                W, axes=(1, 2, 3), lastsize=n, forward=False, out=out, nthreads=1, allow_overwriting_input=True
+            )
+            return out
+        # plane by plane and slab by slab, so that each piece is worked on while it is in the cache
+        for x in range(W.shape[1]):
+            ducc0.fft.r2c(r[:, x], axes=(1, 2), out=W[:, x], nthreads=1)
+        for y in range(0, W.shape[2], SLAB):
+            S = W[:, :, y : y + SLAB]
+            ducc0.fft.c2c(S, axes=(1,), out=S, nthreads=1)
+            multiply_symbol(self._parts(W)[:, :, y : y + SLAB], self.inverse[:, :, y : y + SLAB])
+            ducc0.fft.c2c(S, axes=(1,), forward=False, out=S, nthreads=1)
+        for x in range(W.shape[1]):
+            ducc0.fft.c2r(
+                W[:, x], axes=(1, 2), lastsize=n, forward=False, out=out[:, x], nthreads=1, allow_overwriting_input=True
+            )
         return out
+
+    def _parts(self, W: Array) -> Array:
+        """Complex numbers as pairs of real ones."""
+        return W.view(self.inverse.dtype).reshape(*W.shape, 2)

@@ -17,9 +17,11 @@ import numpy as np
 from hpcms.contracts import Array
 from hpcms.kernels import JIT
 from hpcms.kernels.green_vector import GreenVector
+from hpcms.kernels.krylov import advance, direct, dot, norm
 
 CHUNK = 64  # voxels along z treated at once
 ROW = CHUNK + 8  # a constant row length lets the compiler see that rows do not overlap
+SINGLE = 1e-5  # the smallest reduction of a residual that single precision is asked for
 ROUNDING = 1e-13  # nodal forces below this share of the stress count as zero
 
 
@@ -141,52 +143,35 @@ def _store(g: Any, row: int, k: int, linear: Any, higher: Any) -> None:
 
 @numba.njit(**JIT)
 def _scatter(f: Any, i: int, i1: int, j: int, j1: int, k0: int, n: int, g: Any) -> None:
-    """Adds the forces of a chunk to the four columns of f."""
-    nz = f.shape[3]
-    last = k0 + n if k0 + n < nz else 0
+    """Adds the forces of a chunk to the four columns of f; the lower rows of g end with the sums at their nodes."""
+    last = k0 + n if k0 + n < f.shape[3] else 0
     for c in range(3):
         p = 4 * c * ROW
         q = p + 12 * ROW
+        for m in range(4):
+            low, high = g[p + m * ROW + 1 : p + m * ROW + n], g[q + m * ROW : q + m * ROW + n - 1]
+            for k in range(low.size):
+                low[k] += high[k]
+        s, x, y, m = g[p:], g[p + ROW :], g[p + 2 * ROW :], g[p + 3 * ROW :]
         a, b, d, e = f[c, i, j], f[c, i1, j], f[c, i, j1], f[c, i1, j1]
-        _corner(a, b, d, e, k0, g[p], g[p + ROW], g[p + 2 * ROW], g[p + 3 * ROW])
-        for k in range(1, n):
-            s, x = g[p + k] + g[q + k - 1], g[p + ROW + k] + g[q + ROW + k - 1]
-            y, m = g[p + 2 * ROW + k] + g[q + 2 * ROW + k - 1], g[p + 3 * ROW + k] + g[q + 3 * ROW + k - 1]
-            _corner(a, b, d, e, k0 + k, s, x, y, m)
+        _add(a[k0 : k0 + n], s, x, y, m, -1.0, -1.0)
+        _add(b[k0 : k0 + n], s, x, y, m, 1.0, -1.0)
+        _add(d[k0 : k0 + n], s, x, y, m, -1.0, 1.0)
+        _add(e[k0 : k0 + n], s, x, y, m, 1.0, 1.0)
         q += n - 1
-        _corner(a, b, d, e, last, g[q], g[q + ROW], g[q + 2 * ROW], g[q + 3 * ROW])
+        t, u, v, w = g[q], g[q + ROW], g[q + 2 * ROW], g[q + 3 * ROW]
+        a[last] += t - u - v + w
+        b[last] += t + u - v - w
+        d[last] += t - u + v - w
+        e[last] += t + u + v + w
 
 
 @numba.njit(**JIT)
-def _corner(a: Any, b: Any, d: Any, e: Any, k: int, s: Any, x: Any, y: Any, m: Any) -> None:
-    a[k] += s - x - y + m
-    b[k] += s + x - y - m
-    d[k] += s - x + y - m
-    e[k] += s + x + y + m
-
-
-@numba.njit(**JIT)
-def dot(a: Array, b: Array) -> float:
-    """Sum of a b over two contiguous (3, nx, ny, nz) arrays, in one fixed order and one thread."""
-    x, y, total = a.reshape(-1), b.reshape(-1), 0.0
-    for n in range(x.size):
-        total += x[n] * y[n]
-    return total
-
-
-@numba.njit(**JIT)
-def advance(alpha: float, p: Array, q: Array, u: Array, r: Array) -> float:
-    """u += alpha p, r -= alpha q; returns r . r."""
-    p1, q1, u1, r1, total = p.reshape(-1), q.reshape(-1), u.reshape(-1), r.reshape(-1), 0.0
-    for n in range(p1.size):
-        u1[n] += alpha * p1[n]
-        r1[n] -= alpha * q1[n]
-        total += r1[n] * r1[n]
-    return total
-
-
-def norm(a: Array) -> float:
-    return float(np.sqrt(dot(a, a)))
+def _add(column: Any, s: Any, x: Any, y: Any, m: Any, along_x: float, along_y: float) -> None:
+    """column += s + along_x x + along_y y + along_x along_y m."""
+    a, b = column.dtype.type(along_x), column.dtype.type(along_y)
+    for k in range(column.size):
+        column[k] += s[k] + a * x[k] + b * (y[k] + a * m[k])
 
 
 class ElasticState(NamedTuple):
@@ -208,7 +193,9 @@ class ElasticCell:
     periodic grid with one more layer of void.
 
     Conjugate gradients on the fluctuation, preconditioned with the inverse of a homogeneous cell, stop when the
-    nodal residual is below ``tolerance`` times that of the uniform strain. ``lam``, ``mu``: (nx, ny, nz) in Pa.
+    nodal residual is below ``tolerance`` times that of the uniform strain. A periodic cell runs them in single
+    precision; the residual is that of double precision, and what it still lacks is solved for again. ``lam``, ``mu``:
+    (nx, ny, nz) in Pa.
     """
 
     def __init__(self, lam: Array, mu: Array, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
@@ -221,19 +208,20 @@ class ElasticCell:
         self.spacing, self.shape = np.array(spacing, float), self.lam.shape
         solid = mu > 0
         mean = (float(lam[solid].mean()), float(mu[solid].mean())) if solid.any() else (1.0, 1.0)
-        self.green = GreenVector(self.shape, spacing).set_moduli(*mean)
-        self.fixed = np.zeros(self.shape, bool)
-        self.uniform = np.empty((0, 3, *self.shape))
-        if boundary == "displacement":
+        self.kinds = [np.dtype(k) for k in ((np.float32, np.float64) if boundary == "periodic" else (np.float64,))]
+        self.moduli = {k: (self.lam.astype(k, copy=False), self.mu.astype(k, copy=False)) for k in self.kinds}
+        self.green = {k: GreenVector(self.shape, spacing, k.type).set_moduli(*mean) for k in self.kinds[:1]}
+        self.fixed, self.held = np.zeros(self.shape, bool), boundary == "displacement"
+        self.uniform = self.plain = self.flexible = np.empty((0, 3, *self.shape))
+        if self.held:
             self.fixed[0], self.fixed[:, 0], self.fixed[:, :, 0] = True, True, True
             self.fixed[-1], self.fixed[:, -1], self.fixed[:, :, -1] = True, True, True
         elif boundary == "traction":
             inside = np.pad(np.full(lam.shape, 0.5), pad)
             self.uniform = np.array([self._forces(e, None, 0.0 * inside, inside)[0] for e in np.eye(6)])
-            flexible = np.array([self.green(c, np.empty_like(c)) for c in self.uniform]).reshape(6, -1)
-            rows = self.uniform.reshape(6, -1)
-            self.flexible = np.linalg.solve(rows @ flexible.T, flexible)
-            self.plain = np.linalg.solve(rows @ rows.T, rows)
+            flexible = np.array([self.green[self.kinds[0]](c, np.empty_like(c)) for c in self.uniform])
+            self.flexible = _dual(self.uniform, flexible)
+            self.plain = _dual(self.uniform, self.uniform)
 
     def _forces(self, strain: Array, u: Array | None, lam: Array, mu: Array) -> tuple[Array, Array]:
         """Nodal forces and volume integral of the stress."""
@@ -243,61 +231,93 @@ class ElasticCell:
 
     def _balance(self, r: Array) -> Array:
         """Takes out of the forces, in place, what the boundary condition carries."""
-        r[:, self.fixed] = 0.0
-        if len(self.uniform):
-            flat = r.reshape(-1)
-            flat -= (self.plain @ flat) @ self.uniform.reshape(6, -1)
+        if self.held:
+            r[:, self.fixed] = 0.0
+        shares = [dot(row.reshape(-1), r.reshape(-1)) for row in self.plain]
+        for share, row in zip(shares, self.uniform, strict=True):
+            r -= share * row
         return r
 
     def _precondition(self, r: Array, z: Array) -> Array:
-        self.green(r, z)
-        z[:, self.fixed] = 0.0
-        if len(self.uniform):
-            flat = z.reshape(-1)
-            flat -= (self.uniform.reshape(6, -1) @ flat) @ self.flexible
+        self._green(r.dtype)(r, z)
+        if self.held:
+            z[:, self.fixed] = 0.0
+        shares = [dot(row.reshape(-1), z.reshape(-1)) for row in self.uniform]
+        for share, row in zip(shares, self.flexible, strict=True):
+            z -= share * row
         return z
+
+    def _green(self, kind: np.dtype[Any]) -> GreenVector:
+        """The preconditioner in one precision; that of the second precision is rarely needed."""
+        if kind not in self.green:
+            first = self.green[self.kinds[0]]
+            self.green[kind] = GreenVector(self.shape, first.spacing, kind.type).set_moduli(*first.moduli)
+        return self.green[kind]
 
     def solve(self, strain: Array, tolerance: float = 1e-6, start: Array | None = None,
               maximum: int = 2000) -> ElasticState:  # fmt: skip
         """Mean strain (6,) Mandel; ``start``: a fluctuation to start from. The caller checks ``residual``."""
         strain = np.asarray(strain, float)
-        f0, total0 = self._forces(strain, None, self.lam, self.mu)
-        r = self._balance(-f0)
-        force = float(self.mu.max() + self.lam.max()) * np.linalg.norm(strain) * self.volume / self.spacing.max()
-        goal = max(tolerance * norm(r), ROUNDING * force / np.sqrt(r.size))
+        f, total = self._forces(strain, None, self.lam, self.mu)
+        f0, total0, r = f, total, self._balance(-f)
+        force = float(self.mu.max() + self.lam.max()) * norm(strain) * self.volume / float(self.spacing.max())
+        goal = max(tolerance * norm(r.reshape(-1)), ROUNDING * force / float(np.sqrt(r.size)))
         u = np.zeros_like(r)
         if start is not None:
             u[:] = start
-            r = self._balance(-self._forces(strain, u, self.lam, self.mu)[0])
-        iterations = self._iterate(u, r, goal, maximum)
-        f, total = self._forces(strain, u, self.lam, self.mu)
-        # a last step along the fluctuation itself leaves no work in the residual: Hill-Mandel to rounding
-        stiff = float(dot(u, f - f0))
-        s = -float(dot(u, f)) / stiff if stiff > 0 else 0.0
+            f, total = self._forces(strain, u, self.lam, self.mu)
+            r = self._balance(-f)
+        iterations, kinds = 0, list(self.kinds)
+        while norm(r.reshape(-1)) > goal and kinds and iterations < maximum:
+            size = norm(r.reshape(-1))
+            aim = max(0.9 * goal, SINGLE * size if kinds[0].itemsize == 4 else 0.0)
+            d, steps = self._conjugate(r.astype(kinds[0]), aim, maximum - iterations)
+            iterations, u = iterations + steps, u + d
+            f, total = self._forces(strain, u, self.lam, self.mu)
+            r = self._balance(-f)
+            if not norm(r.reshape(-1)) < 0.5 * size:
+                kinds.pop(0)
+        return self._finish(strain, (u, f, total), (f0, total0), iterations, tolerance / goal if goal > 0 else 0.0)
+
+    def _finish(self, strain: Array, now: tuple[Array, Array, Array], rest: tuple[Array, Array], iterations: int,
+                scale: float) -> ElasticState:  # fmt: skip
+        """A last step along the fluctuation itself leaves no work in the residual: Hill-Mandel to rounding."""
+        (u, f, total), (f0, total0) = now, rest
+        stiff = dot(u.reshape(-1), (f - f0).reshape(-1))
+        s = -dot(u.reshape(-1), f.reshape(-1)) / stiff if stiff > 0 else 0.0
         u, f, total = (1.0 + s) * u, f + s * (f - f0), total + s * (total - total0)
         stress = total / self.volume
-        work = float(stress @ strain + dot(u, f) / self.volume)
-        residual = tolerance * norm(self._balance(f)) / goal if goal > 0 else 0.0
-        return ElasticState(stress, work, iterations, residual, u)
+        work = float(stress @ strain) + dot(u.reshape(-1), f.reshape(-1)) / self.volume
+        return ElasticState(stress, work, iterations, scale * norm(self._balance(f).reshape(-1)), u)
 
-    def _iterate(self, u: Array, r: Array, goal: float, maximum: int) -> int:
-        """Preconditioned conjugate gradients; u and r = -residual forces are updated in place."""
-        z, p, zero, old = np.empty_like(r), np.zeros_like(r), np.zeros(6), 1.0
-        rr = float(dot(r, r))
+    def _conjugate(self, r: Array, goal: float, maximum: int) -> tuple[Array, int]:
+        """Preconditioned conjugate gradients for K x = r in the precision of r, which is used up; x and iterations."""
+        lam, mu = self.moduli[r.dtype]
+        x, z, p, q = np.zeros_like(r), np.empty_like(r), np.zeros_like(r), np.empty_like(r)
+        flat = [a.reshape(-1) for a in (p, q, x, r)]
+        zero, total, old, size = np.zeros(6), np.zeros(6), 1.0, norm(flat[3])
         for iteration in range(maximum):
-            if rr <= goal * goal:
-                return iteration
+            if size <= goal:
+                return x, iteration
             self._precondition(r, z)
-            rz = float(dot(r, z))
-            p *= rz / old if iteration else 0.0
-            p += z
+            rz = dot(flat[3], z.reshape(-1))
+            direct(z.reshape(-1), rz / old, flat[0])
             old = rz
-            q = self._balance(self._forces(zero, p, self.lam, self.mu)[0])
-            pq = float(dot(p, q))
+            q[:] = 0.0
+            apply_stiffness(p, lam, mu, zero, self.spacing, q, total)
+            self._balance(q)
+            pq = dot(flat[0], flat[1])
             if not (pq > 0 and np.isfinite(rz)):
-                return iteration
-            rr = float(advance(rz / pq, p, q, u, r))
-        return maximum
+                return x, iteration
+            size = float(np.sqrt(advance(rz / pq, *flat)))
+        return x, maximum
+
+
+def _dual(rows: Array, fields: Array) -> Array:
+    """Combinations d_k of the ``fields`` with <rows_j, d_k> = 1 where j = k, else 0."""
+    gram = np.array([[dot(a.reshape(-1), b.reshape(-1)) for b in fields] for a in rows])
+    inverse = np.linalg.inv(gram)
+    return np.array([sum(inverse[m, k] * fields[m] for m in range(len(fields))) for k in range(len(rows))])
 
 
 def solve_elastic(lam: Array, mu: Array, strain: Array, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
