@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hpcms import bounds
+from hpcms import bounds, memory
 from hpcms.contracts import Array, Outcome
 from hpcms.errors import BadInput, NumericalFailure
 from hpcms.kernels import cell_scalar
@@ -108,7 +107,7 @@ def homogenize(
         residuals={name: outcome.residual for name, outcome in zip(loads, outcomes, strict=True)},
         cpu_s=cpu,
         wall_s=wall,
-        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_memory_bytes=memory.peak(),
     )
 
 

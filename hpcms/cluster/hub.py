@@ -28,6 +28,7 @@ from hpcms.cluster.environment import cores
 from hpcms.cluster.node import CONFIG, nannies, security
 
 TICK = 2.0  # seconds between two signs of life
+FAILED_STARTS = 4  # in a row: then something is wrong for good
 
 
 class Voice:
@@ -52,22 +53,30 @@ def listen(loop: asyncio.AbstractEventLoop, order: Callable[[dict[str, Any]], No
 
 
 async def serve_local(settings: dict[str, Any], options: dict[str, Any], say: Voice, close: asyncio.Event) -> None:
-    """Keep n workers on this machine until ``close``; a nanny that gave up is replaced."""
+    """Keep n workers on this machine until ``close``."""
     number, tls, scratch = int(settings["workers"]), settings["tls"], settings["scratch"]
     memory = MEMORY_LIMIT // max(number, cores())
     async with BlamingScheduler(host="127.0.0.1", port=0, **options) as scheduler:
 
-        async def start(*names: str) -> list[Any]:
-            return await nannies(names, scheduler.address, tls, memory, scratch, host="127.0.0.1")
+        async def keep(name: str) -> None:
+            """One worker: a nanny that does not start, or that gives up, is replaced."""
+            failures = 0
+            while not close.is_set():
+                try:
+                    [nanny] = await nannies([name], scheduler.address, tls, memory, scratch, host="127.0.0.1")
+                except Exception as error:  # its process was killed while it started, or the machine is slow
+                    failures += 1
+                    if failures == FAILED_STARTS:
+                        raise
+                    print(f"worker {name} did not start: {error}", flush=True)
+                    continue
+                failures = 0
+                while not close.is_set() and nanny.status.name not in ("failed", "closed"):
+                    with contextlib.suppress(asyncio.TimeoutError):
+                        await asyncio.wait_for(close.wait(), TICK)
 
         say(ready=scheduler.address)
-        running = await start(*(f"local-{i}" for i in range(number)))
-        while not close.is_set():
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(close.wait(), TICK)
-            for index, nanny in enumerate(running):
-                if not close.is_set() and nanny.status.name in ("failed", "closed"):
-                    running[index : index + 1] = await start(f"local-{index}")
+        await asyncio.gather(*(keep(f"local-{i}") for i in range(number)))
         finish(settings)
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpcms import memory
 from hpcms.cluster import open_executor
 from hpcms.contracts import Executor
-from hpcms.engine import tasks
 from hpcms.engine.build import Problem
 from hpcms.engine.exchange import Exchange
 from hpcms.engine.loop import Loop, Progress
@@ -252,7 +252,7 @@ def summarise(
     summary = Summary(
         rundir=str(rundir), title=problem.job.title, size=problem.job.size, on=on, workers=workers,
         state_hash=opened.head.state_hash, steps=opened.head.step, wall_s=wall, cpu_s=cpu + elsewhere,
-        peak_memory_bytes=tasks.peak_memory() if own else peak(records, tasks.peak_memory()),
+        peak_memory_bytes=memory.peak() if own else peak(records, memory.peak()),
         work_s=seen["work_s"], span_s=seen["span_s"], lower_bound_s=seen["lower_bound_s"],
         efficiency=seen["efficiency"], coupling=coupling(steps), series=series(steps), retries=retries,
     )  # fmt: skip

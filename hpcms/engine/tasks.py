@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import resource
 import socket
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hpcms import memory
 from hpcms.contracts import Array, Arrays, FineModel, Outcome, TaskRecord
 from hpcms.problem.regions import Source
 from hpcms.store import commit
@@ -41,18 +41,13 @@ def nbytes(arrays: Arrays) -> int:
     return sum(a.nbytes for a in arrays.values())
 
 
-def peak_memory() -> int:
-    """Peak resident bytes of this process."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def measured(key: str, kind: str, inputs: tuple[str, ...], work: Callable[[], Any]) -> tuple[Any, TaskRecord]:
     """Run ``work`` and record it."""
     start, cpu = time.time(), time.process_time()
     result = work()
     record = TaskRecord(
         key=key, kind=kind, worker=f"{socket.gethostname()}:{os.getpid()}", start=start, end=time.time(),
-        cpu_s=time.process_time() - cpu, inputs=inputs, peak_memory=peak_memory(),
+        cpu_s=time.process_time() - cpu, inputs=inputs, peak_memory=memory.peak(),
     )  # fmt: skip
     return result, record
 

@@ -6,17 +6,15 @@ One step is backward Euler from the committed history; dt = 0, or a phase withou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
 from hpcms.contracts import Array, Arrays, Outcome, Regions, Unit
 from hpcms.errors import BadInput
-from hpcms.kernels import norton
-from hpcms.kernels.cell_mirror import CLASSES, MirrorCell, classes_of, is_mirrored
-from hpcms.kernels.cell_periodic import PeriodicCell
-from hpcms.kernels.creep_cell import Cell, CreepSolver, Material, Start, Step
-from hpcms.kernels.elements import load_bearing
+
+if TYPE_CHECKING:  # the kernels are imported where they compute: reading a job must not wait for numba
+    from hpcms.kernels.creep_cell import Cell, Material, Step
 
 PLANES = {"": (0, 1, 2, 3, 4, 5), "xy": (0, 1, 5)}
 
@@ -47,6 +45,9 @@ class SolidPhase:
 
     def material(self, dt: float, temperature: float) -> Material | None:
         """The phase over a step of ``dt`` seconds at ``temperature`` K; None for a void."""
+        from hpcms.kernels import norton
+        from hpcms.kernels.creep_cell import Material
+
         if self.youngs_modulus == 0.0:
             return None
         bulk = self.youngs_modulus / (3.0 * (1.0 - 2.0 * self.poisson_ratio))
@@ -98,6 +99,8 @@ class Solid:
 
     def begin(self, regions: Regions) -> Arrays:
         """State at rest."""
+        from hpcms.kernels.elements import load_bearing
+
         unknown = [name for name in regions.names if name not in self.phases]
         if unknown:
             raise BadInput(f"solid has no phase {unknown[0]!r}", f"phases given: {', '.join(self.phases)}")
@@ -143,6 +146,10 @@ class Solid:
 
     def _region(self, state: Arrays, strain: Array, temperature: float, dt: float) -> tuple[Step, Cell]:
         """One region: the smallest cell that its symmetry allows, started from the extrapolated last trial."""
+        from hpcms.kernels.cell_mirror import CLASSES, MirrorCell, classes_of, is_mirrored
+        from hpcms.kernels.cell_periodic import PeriodicCell
+        from hpcms.kernels.creep_cell import CreepSolver, Start, Step
+
         hx, hy, hz = state["spacing"].tolist()
         cell: Cell
         if is_mirrored(state["phase"]):
@@ -167,6 +174,8 @@ class Solid:
 
     def _store(self, state: Arrays, cell: Cell, step: Step, strain: Array) -> None:
         """Writes one region's new state into its views."""
+        from hpcms.kernels.cell_mirror import CLASSES
+
         cell.write_history(step.vp, state["creep_strain"])
         cell.write_field(step.u, 0, state["displacement"])
         state["trial"][:] = state["displacement"]
