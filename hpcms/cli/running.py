@@ -67,14 +67,15 @@ def resume(rundir: Path, on: str | None, generation: int | None, as_json: bool) 
 @job_argument
 @size_option
 @on_option
+@set_option
 @plugins_option
 @json_option
-def plan(job: Path, size: str | None, on: str, plugins: bool, as_json: bool) -> None:
+def plan(job: Path, size: str | None, on: str, settings: tuple[str, ...], plugins: bool, as_json: bool) -> None:
     """Show what a job will cost: tasks, memory, files, core-hours, critical path. Nothing is run."""
     from hpcms import engine
 
     out = Output(as_json)
-    planned = engine.plan(job, size=size, on=on, plugins=plugins)
+    planned = engine.plan(job, size=size, on=on, plugins=plugins, overrides=overrides(settings))
     out.say(table(planned.table()))
     out.result(planned.json())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from hpcms.job import Job, load_job, located
 
 SWEEPS = 5.0  # rounds of asking and telling that a step mostly takes
 PROCESS = 300 * 2**20  # bytes of a Python with the compiled kernels and no regions
+START = 1.8  # CPU seconds in which a process loads its compiled kernels
+COMMIT = 200e6  # bytes of state that one core compresses, hashes and writes in a second
 COPIES = 3  # of the state at once: the committed one, the last trial, the one that is being solved
 
 
@@ -41,9 +44,16 @@ class Plan:
         return rows
 
 
-def plan(job: Path | str, *, size: str | None = None, on: str = "local", plugins: bool = False) -> Plan:
+def plan(
+    job: Path | str,
+    *,
+    size: str | None = None,
+    on: str = "local",
+    plugins: bool = False,
+    overrides: Mapping[str, object] | None = None,
+) -> Plan:
     """Tasks, memory, files, core-hours and critical path of a job; refused where ``on`` has too little memory."""
-    problem = built(load_job(Path(job), size=size, plugins=plugins))
+    problem = built(load_job(Path(job), size=size, overrides=overrides, plugins=plugins))
     figures = estimate(problem, on)
     refuse(figures, on)
     return Plan({"job": str(job), "size": size, **figures})
@@ -89,7 +99,8 @@ def estimate(problem: Problem, on: str, sweeps: float = SWEEPS, sample: int = 4)
 
     Tasks are what the trace records: a solve for each batch and sweep, a coarse solve for each sweep, a commit for each
     batch and step. The cost of a fine solve comes from the model for a sample of regions; a model that is
-    ``solved_once`` costs nothing afterwards.
+    ``solved_once`` costs nothing afterwards. Committing the state of all regions is work too,
+    and so is loading the kernels.
     """
     steps, work, slowest, state, batches, files, largest = len(problem.plan.times), 0.0, 0.0, 0.0, 0, 0, 0.0
     workers = room(on)[0]
@@ -108,6 +119,7 @@ def estimate(problem: Problem, on: str, sweeps: float = SWEEPS, sample: int = 4)
         slowest = max(slowest, float(cost.max()) * solves * rows)
         batches += len(part.batches)
         files += len(part.batches) * kept * len(begun)
+    work += state * (steps + 1) / COMMIT + START * workers
     return {
         "steps": steps,
         "regions": max((p.batches[-1][1] for p in problem.parts.values()), default=0),

@@ -1,0 +1,71 @@
+"""What `hpcms plan` predicts beside what the run then takes, at three sizes of the footing: core-hours, memory, files.
+
+    python scripts/bench/plan.py [--json] [--full]
+
+Every run is a process of its own, with its kernels compiled before. ``--full`` takes cells of 20^3 for the largest size
+(minutes). The goal: within 30 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+JOB = ROOT / "jobs" / "snow_footing.toml"
+HPCMS = [sys.executable, "-m", "hpcms.cli"]
+SIZES = {
+    "small": ("domain.elements=[2, 2]", "time.steps=4", "microstructure.coarsen=4", "microstructure.window=6"),
+    "middle": ("domain.elements=[4, 3]", "time.steps=6", "microstructure.coarsen=4", "microstructure.window=6"),
+    "large": ("domain.elements=[6, 4]", "time.steps=6", "microstructure.coarsen=4", "microstructure.window=8"),
+}
+FULL = ("domain.elements=[6, 4]", "time.steps=12", "microstructure.coarsen=2", "microstructure.window=10")
+
+
+def told(command: str, settings: tuple[str, ...], *more: str) -> dict[str, Any]:
+    """The object that `hpcms plan` or `hpcms run` prints."""
+    words = [word for setting in settings for word in ("--set", setting)]
+    line = [*HPCMS, command, str(JOB), "--size", "node", "--on", "inline", "--json", *words, *more]
+    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=1800)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def compare(name: str, settings: tuple[str, ...]) -> dict[str, Any]:
+    """Planned over measured."""
+    planned = told("plan", settings)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        run = told("run", settings, "--out", str(out))
+        files = len(list((out / "state.zarr").glob("fine_*/*/c.*")))
+    hours = run["work_s"] / 3600
+    return {
+        "name": name, "regions": planned["regions"], "core_hours": hours, "memory_bytes": run["peak_memory_bytes"],
+        "core_hours_ratio": planned["core_hours"] / hours,
+        "memory_ratio": planned["memory_bytes"] / run["peak_memory_bytes"],
+        "files_ratio": planned["files"] / files,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--full", action="store_true")
+    options = parser.parse_args()
+    told("run", SIZES["small"], "--out", tempfile.mkdtemp())  # compiles the kernels
+    rows = [compare(n, FULL if options.full and n == "large" else s) for n, s in SIZES.items()]
+    print(f"{'size':8} {'regions':>8} {'core-h':>10} {'planned/measured: core-h':>25} {'memory':>8} {'files':>8}")
+    for r in rows:
+        print(f"{r['name']:8} {r['regions']:8} {r['core_hours']:10.5f} {r['core_hours_ratio']:25.2f}"
+              f" {r['memory_ratio']:8.2f} {r['files_ratio']:8.2f}")  # fmt: skip
+    if options.json:
+        print(json.dumps({"sizes": rows}))
+
+
+if __name__ == "__main__":
+    main()
