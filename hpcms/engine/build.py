@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from hpcms import coarse, coupling
 from hpcms.bridge.average import Average
-from hpcms.contracts import CoarseModel
+from hpcms.contracts import Array, CoarseModel
 from hpcms.engine.exchange import Part, batches
 from hpcms.engine.loop import Plan
 from hpcms.errors import BadInput
 from hpcms.job import Job
 from hpcms.problem.mesh import Domain, Mesh, build_mesh
 from hpcms.problem.regions import Source
+
+SAMPLE = 4  # regions whose cost is asked for
+SHORTEST, LONGEST = 0.02, 0.5  # seconds of a task
+SPREAD = 64  # tasks that a sweep is to have
+LIVE_TASKS = 10**5
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,11 @@ class Problem:
     seed: int
 
 
-def build(job: Job) -> Problem:
-    """Mesh, coarse fields and fine parts of a job. Reads the image once to place the windows."""
+def build(job: Job, rows: Mapping[str, int] | None = None) -> Problem:
+    """Mesh, coarse fields and fine parts of a job. Reads the image once to place the windows.
+
+    ``rows``: regions of a batch by fine model, of a run that has begun; default: what the job says.
+    """
     mesh = build_mesh(domain_of(job))
     model = coarse.compose(
         {name: (spec.params, spec.fine) for name, spec in job.coarse.items()},
@@ -41,7 +50,7 @@ def build(job: Job) -> Problem:
         sites=job.sites,
         relaxation=job.coupling.relaxation,
     )
-    return Problem(job, mesh, model, parts_of(job, len(mesh.sites)), plan_of(job), job.seed)
+    return Problem(job, mesh, model, parts_of(job, len(mesh.sites), rows or {}), plan_of(job), job.seed)
 
 
 def domain_of(job: Job) -> Domain:
@@ -67,20 +76,34 @@ def source_of(job: Job) -> Source:
     return Source(m.phases, image, m.threshold, m.coarsen, m.window, m.mirror, m.seed)
 
 
-def parts_of(job: Job, count: int) -> dict[str, Part]:
+def parts_of(job: Job, count: int, rows: Mapping[str, int]) -> dict[str, Part]:
     """One part for each fine model that a field asks."""
     source = source_of(job)
     asked = {spec.fine for spec in job.coarse.values()}
     names = [name for name in job.fine if name in asked]
-    shape = source.labels().shape if source.image and names else (0, 0, 0)
-    offsets = source.offsets(shape, count)
-    return {
-        name: Part(
-            name=name, model=job.fine[name].params, source=source, offsets=offsets,
-            batches=batches(count, job.coupling.batch), bridge=Average(job.fine[name].params.pairing),
-        )
-        for name in names
-    }  # fmt: skip
+    labels = source.labels() if source.image and names else np.empty((0, 0, 0), np.uint8)
+    offsets = source.offsets(labels.shape, count)
+    parts = {}
+    for name in names:
+        model, size = job.fine[name].params, job.coupling.batch
+        if name in rows:
+            size = rows[name]
+        elif size == "auto":
+            picked = np.unique(np.linspace(0, count - 1, SAMPLE).astype(int))
+            size = batch_rows(model.cost(source.cut(labels, picked, offsets[picked])), count)
+        parts[name] = Part(name, model, source, offsets, batches(count, size), Average(model.pairing))
+    return parts
+
+
+def batch_rows(cost: Array, count: int) -> int:
+    """Regions of a task that lasts up to half a second: long beside the millisecond that a task costs the scheduler.
+
+    ``cost``: (sample,) expected seconds of a region. Some tens of tasks keep many workers busy as long as none is
+    shorter than 20 ms, and there are never more than ``LIVE_TASKS``.
+    """
+    each = max(float(cost.mean()), 1e-9)
+    rows = max(SHORTEST / each, min(LONGEST / each, count / SPREAD), count / LIVE_TASKS)
+    return int(min(max(round(rows), 1), count))
 
 
 def plan_of(job: Job) -> Plan:

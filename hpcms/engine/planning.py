@@ -59,10 +59,10 @@ def plan(
     return Plan({"job": str(job), "size": size, **figures})
 
 
-def built(job: Job) -> Problem:
-    """The problem of a job; what is wrong with it is told with the place in the file."""
+def built(job: Job, rows: Mapping[str, int] | None = None) -> Problem:
+    """The problem of a job (``rows``: see ``build``); what is wrong with it is told with the place in the file."""
     try:
-        return build(job)
+        return build(job, rows)
     except BadInput as error:
         raise located(job, error) from error
 

@@ -65,7 +65,7 @@ def run(
     rundir.mkdir(parents=True, exist_ok=True)
     how = {
         "job": str(loaded.path.resolve()), "size": size, "on": on, "plugins": plugins,
-        "overrides": dict(overrides or {}), "physics": loaded.physics_hash,
+        "overrides": dict(overrides or {}), "physics": loaded.physics_hash, "rows": rows_of(problem),
     }  # fmt: skip
     write_json(rundir / "how.json", how)
     return _execute(problem, _created(problem, rundir), rundir, on, progress, fresh=True)
@@ -89,7 +89,7 @@ def resume(
     fresh = generation is None and not (rundir / "head.json").exists()  # it died before its first commit
     if not fresh:
         refuse_changes(rundir, loaded, how, progress or Silent())
-    problem = built(loaded)
+    problem = built(loaded, how["rows"])
     store = _created(problem, rundir) if fresh else RunStore.open(rundir, generation)
     return _execute(problem, store, rundir, on or how["on"], progress, fresh)
 
@@ -135,12 +135,17 @@ def layout_of(problem: Problem) -> Layout:
     return Layout(
         nodes=mesh.nodes,
         sites=dict.fromkeys(parts, mesh.sites),
-        batch=dict.fromkeys(parts, problem.job.coupling.batch),
+        batch=rows_of(problem),
         static=("phase",),
         units=UNITS,
         constants={"coarse/cells": mesh.cells} if len(mesh.cells) else {},
         keep=problem.job.coupling.keep,
     )
+
+
+def rows_of(problem: Problem) -> dict[str, int]:
+    """Regions of a batch by fine model: the store is cut up like the tasks."""
+    return {name: part.batches[0][1] for name, part in problem.parts.items()}
 
 
 @contextlib.contextmanager

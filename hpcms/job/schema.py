@@ -105,14 +105,17 @@ class Site:
 
 @dataclass(frozen=True)
 class Coupling:
-    """How the scales and the fields talk to each other. ``relaxation``: factor on the updates of staggered fields."""
+    """How the scales and the fields talk to each other. ``relaxation``: factor on the updates of staggered fields.
+
+    ``batch``: regions of a task; "auto" takes as many as half a second needs, by the cost that the fine model tells.
+    """
 
     scheme: str = "nested"
     fields: Literal["staggered", "monolithic"] = "staggered"
     tolerance: Tolerance = 1e-6
     relaxation: Relaxation | dict[str, Relaxation] = 1.0
     max_sweeps: Annotated[int, Unit("", least=1, most=10**5)] = 30
-    batch: Annotated[int, Unit("", least=1, most=10**6)] = 8
+    batch: Literal["auto"] | Annotated[int, Unit("", least=1, most=10**6)] = "auto"
     ranks: Annotated[int, Unit("", least=0, most=10**6)] = 0
     keep: Annotated[int, Unit("", least=0)] = 0
 
