@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpcms.contracts import Array, Outcome
-from hpcms.kernels.cell_scalar_periodic import PeriodicCell, Spacing
+from hpcms.kernels.cell_scalar_frame import Spacing
+from hpcms.kernels.cell_scalar_periodic import PeriodicCell
 from hpcms.kernels.cell_scalar_walls import WalledCell
-from hpcms.kernels.vectors import dot
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ def effective(
     limit: int = 2000,
     axes: Sequence[int] = (0, 1, 2),
     boundary: str = "periodic",
+    single: bool = True,
 ) -> Effective:
     """Solve the unit gradients along ``axes``. ``phase``: (nx, ny, nz) uint8; ``k``: (P,) conductivities, W/(m K).
 
@@ -40,12 +41,14 @@ def effective(
     outcome that says so. ``boundary``: "periodic", "displacement" or "traction" (see ``cell_scalar_walls``).
     """
     periodic = boundary == "periodic"
-    cell = PeriodicCell(phase, k, spacing) if periodic else WalledCell(phase, k, spacing, boundary)
+    cell = PeriodicCell(phase, k, spacing, single) if periodic else WalledCell(phase, k, spacing, boundary)
     found = [cell.solve(axis, tolerance, limit) for axis in axes]
+    solved = list(zip(axes, found, strict=True))
     volume = float(phase.size * np.prod(spacing))
     mean = float(np.bincount(phase.ravel(), minlength=k.size) @ k) / phase.size * np.eye(3)
-    F = np.array([[dot(load, j.u) for j in found] for load in map(cell.load, range(3))]) / volume
-    R = np.array([[dot(i.u, j.r) for j in found] for i in found]) / volume
+    loads = [cell.load(axis) for axis in range(3)]
+    F = np.array([[cell.inner(loads[i], i, u.u, j) for j, u in solved] for i in range(3)]) / volume
+    R = np.array([[cell.inner(v.u, i, u.r, j) for j, u in solved] for i, v in solved]) / volume
     P = F[list(axes)].T  # u_i . f_j
     Q = -(P + R + (P + R).T) / 2  # work of solution i on the stiffness times solution j: A u_j = -f_j - r_j
     C = _balance(P, Q)

@@ -5,21 +5,31 @@ The unknown is the source ``s = A0 u``; it obeys ``s + D (u + gradient . x) = 0`
 live in the box of nodes around those voxels and nothing is approximated outside. Conjugate gradients preconditioned
 by A0 do not depend on the size of k0. Sources: Zeman et al. 2010 (conjugate gradients with the Green operator),
 Schneider, Merkert, Kabel 2017 (Green operator of trilinear elements).
+
+A cell mirrored along its three axes is solved on one octant: under a gradient along one axis the fluctuation is odd along
+it and even along the others. Nodes on the mirror planes then hold what the octant itself contributes (``green_mirror``).
+
+The iteration may run in single precision. Its residual is then replaced again and again by that of double precision, the
+directions are kept where that changes little (van der Vorst, Ye 2000), and where it no longer helps, double precision takes over.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from hpcms.contracts import Array, Outcome
-from hpcms.kernels import green_scalar, hex8_scalar
+from hpcms.kernels import green_mirror, green_scalar, hex8_scalar
+from hpcms.kernels.cell_scalar_frame import Spacing, framed
 from hpcms.kernels.vectors import advance, directions, dot
 
-Triple = tuple[int, int, int]
-Spacing = tuple[float, float, float]
 _ROUNDING = 1e-14  # nodal loads below this share of what one voxel gives are sums that cancel
+_SINGLE = 1e-4  # reduction of the residual that single precision is asked for at a time
+_DRIFT = 0.1  # share of the true residual that a replaced one may miss before directions are given up
+_LARGE = 1 << 15  # nodes of a box below which single precision gains nothing
+_HURRY = 0.9  # share of the wanted residual aimed at in single precision, whose own residual drifts
 
 
 @dataclass(frozen=True)
@@ -31,109 +41,148 @@ class Fluctuation:
     outcome: Outcome
 
 
-@dataclass(frozen=True)
-class Frame:
-    """A cell turned and rolled so that the voxels that differ from the reference fill a box at the origin.
+class _Krylov:
+    """Work space of conjugate gradients in one precision, in units of ``scale``; ``rz``: of the last step, at first zero."""
 
-    ``order``: axes of the image that became x y z; ``start``: origin of the box in the turned image; ``contrast``:
-    (ex, ey, ez) coefficient less ``reference``; ``spacing`` in m and ``shape`` are the turned ones.
-    """
+    def __init__(self, box: tuple[int, int, int], kind: Any) -> None:
+        self.kind, self.rz, self.scale, self.r = kind, 0.0, 1.0, np.zeros(box, kind)
+        self.p, self.q0, self.q = np.zeros(box, kind), np.zeros(box, kind), np.empty(box, kind)
 
-    reference: float
-    order: Triple
-    start: Triple
-    shape: Triple
-    spacing: Spacing
-    contrast: Array
-
-    @property
-    def box(self) -> Triple:
-        """Nodes of the box: one more than voxels, unless the box goes around the cell."""
-        x, y, z = (min(voxels + 1, n) for voxels, n in zip(self.contrast.shape, self.shape, strict=True))
-        return x, y, z
-
-    def back(self, u: Array) -> Array:
-        """A field on all nodes of the turned cell, in the order of the image."""
-        image: Array = np.roll(u, self.start, axis=(0, 1, 2)).transpose(np.argsort(self.order))
-        return image
+    def rescale(self, scale: float) -> None:
+        """Go on in units of ``scale``."""
+        ratio = self.scale / scale
+        self.p *= self.kind(ratio)
+        self.q0 *= self.kind(ratio)
+        self.rz, self.scale = self.rz * ratio**2, scale
 
 
 class PeriodicCell:
-    """A cell with its work space, used for all its loads. ``k``: (P,) conductivity of each label in ``phase``."""
+    """A cell with its work space, used for all its loads. ``k``: (P,) conductivity of each label in ``phase``.
 
-    def __init__(self, phase: Array, k: Array, spacing: Spacing) -> None:
+    ``single``: iterate in single precision as far as it goes.
+    """
+
+    def __init__(self, phase: Array, k: Array, spacing: Spacing, single: bool = True) -> None:
         self.frame = frame = framed(phase, k, spacing)
-        self.extent = hex8_scalar.extents(frame.contrast)
-        self.weights = hex8_scalar.weights(frame.spacing)
-        self.green = green_scalar.prepare(frame.shape, frame.box, frame.spacing, frame.reference)
+        self.copies = 8 if frame.octant else 1
+        self.kinds = (np.float32, np.float64) if single and np.prod(frame.box) > _LARGE else (np.float64,)
+        self.extent, weights = hex8_scalar.extents(frame.contrast), hex8_scalar.weights(frame.spacing)
+        self.stencil = {kind: (frame.contrast.astype(kind), weights.astype(kind)) for kind in {*self.kinds, np.float64}}
+        self.greens: dict[tuple[int, Any], Any] = {}
+
+    def inner(self, a: Array, axis: int, b: Array, other: int) -> float:
+        """``a . b`` over the whole cell, of a field for the gradient along ``axis`` and one for ``other``."""
+        return self.copies * dot(a, b) if axis == other or self.copies == 1 else 0.0
 
     def load(self, axis: int) -> Array:
         """``D x`` of the unit gradient along ``axis`` of the image: forces (W), flat, node by node."""
-        return self._contrast(np.zeros(self.frame.box), self._jump(axis)).ravel()
+        return self._contrast(np.zeros(self.frame.box), self._place(axis), 1.0).ravel()
 
     def solve(self, axis: int, tolerance: float, limit: int) -> Fluctuation:
         """Conjugate gradients from zero for the unit gradient along ``axis`` of the image.
 
-        They stop on their own residual; then it is recomputed, and they start anew from there if that is too large.
+        They stop on their own residual; then it is recomputed, and they go on from there if that is too large.
         """
-        jump = self._jump(axis)
-        s, u = np.zeros(self.frame.box), np.zeros(self.frame.box)
-        r = -self._contrast(u, jump)
-        size = size_of_load(r, self.frame.contrast, self.weights, jump)
-        iterations, ratio, previous = 0, 0.0, np.inf
+        place, box = self._place(axis), self.frame.box
+        s, u = np.zeros(box), np.zeros(box)
+        r = -self._contrast(u, place, 1.0)
+        jump = np.eye(3)[place] * self.frame.spacing[place]
+        size = self._norm(r, place) if size_of_load(r, *self.stencil[np.float64], jump) > 0 else 0.0
+        spaces, iterations, ratio, previous = list(self.kinds), 0, 1.0 if size > 0 else 0.0, np.inf
+        work = _Krylov(box, spaces[0])
         while size > 0:
-            iterations += self._iterate(s, r, tolerance * size, limit - iterations)
-            self.green.solve(s, u)
-            r[:] = self.residual(s, u, jump)
-            ratio = norm(r) / size
-            if ratio <= tolerance or iterations >= limit or not ratio < 0.5 * previous:
+            iterations += self._iterate(place, work, s, r, tolerance / ratio, limit - iterations)
+            self._green(place, np.float64).solve(s, u)
+            r = -s - self._contrast(u, place, 1.0)
+            ratio = self._norm(r, place) / size
+            if ratio <= tolerance or iterations >= limit or not np.isfinite(ratio):
                 break
+            if not ratio < 0.5 * previous:
+                spaces.pop(0)
+                if not spaces:
+                    break
+                work = _Krylov(box, spaces[0])
             previous = ratio
         return Fluctuation(u.ravel(), r.ravel(), outcome(ratio, tolerance, iterations, limit))
 
-    def residual(self, s: Array, u: Array, jump: Array) -> Array:
-        """``-s - D (u + gradient . x)`` (W) at the nodes of the box."""
-        r = self._contrast(u, jump)
-        r += s
-        np.negative(r, out=r)
-        return r
-
     def everywhere(self, found: Fluctuation, axis: int) -> Array:
         """(nx, ny, nz) the fluctuation (K) at all nodes of the image, the lower corners of its voxels."""
-        frame = self.frame
+        frame, place = self.frame, self._place(axis)
         u, r = (x.reshape(frame.box) for x in (found.u, found.r))
+        source = -r - self._contrast(u, place, 1.0)
+        if frame.octant:
+            raise ValueError("an octant does not know the whole field")
         padded, out = np.zeros(frame.shape), np.empty(frame.shape)
-        padded[tuple(slice(n) for n in frame.box)] = -r - self._contrast(u, self._jump(axis))
+        padded[tuple(slice(n) for n in frame.box)] = source
         green_scalar.prepare(frame.shape, frame.shape, frame.spacing, frame.reference).solve(padded, out)
         return frame.back(out)
 
-    def _jump(self, axis: int) -> Array:
-        """(3,) temperature step from voxel to voxel of the unit gradient along ``axis`` of the image."""
-        place = self.frame.order.index(axis)
-        jump: Array = np.eye(3)[place] * self.frame.spacing[place]
-        return jump
+    def _place(self, axis: int) -> int:
+        """The axis of the turned cell that is ``axis`` of the image."""
+        return self.frame.order.index(axis)
 
-    def _contrast(self, u: Array, jump: Array) -> Array:
-        """``D (u + gradient . x)``."""
-        out = np.zeros(self.frame.box)
-        hex8_scalar.apply(u, self.frame.contrast, self.extent, self.weights, jump, out)
+    def _green(self, place: int, kind: Any) -> Any:
+        """The inverse of ``A0`` on fields for the gradient along ``place``, in one precision."""
+        frame = self.frame
+        key = (place if frame.octant else 0, kind)
+        if key not in self.greens:
+            common = (frame.shape, frame.box, frame.spacing, frame.reference)
+            self.greens[key] = (
+                green_mirror.prepare(*common, place, kind) if frame.octant else green_scalar.prepare(*common, kind)
+            )
+        return self.greens[key]
+
+    def _contrast(self, u: Array, place: int, gradient: float, out: Array | None = None) -> Array:
+        """``out + D (u + gradient . x)`` for a gradient along ``place``, in the precision of ``u``."""
+        kind, jump = u.dtype.type, np.zeros(3, u.dtype)
+        jump[place] = gradient * self.frame.spacing[place]
+        out = np.zeros(self.frame.box, kind) if out is None else out
+        k, weights = self.stencil[kind]
+        hex8_scalar.apply(u, k, self.extent, weights, jump, out)
+        if self.frame.octant:  # what the mirror planes that hold u at zero take
+            planes = np.moveaxis(out, place, 0)
+            planes[0] = 0
+            planes[self.frame.shape[place] // 2 :] = 0
         return out
 
-    def _iterate(self, s: Array, r: Array, target: float, limit: int) -> int:
-        """Advance ``s`` and ``r`` until ``|r| <= target``; returns the number of iterations."""
-        p, q0, q, still = np.zeros_like(r), np.zeros_like(r), np.empty_like(r), np.zeros(3)
-        fs, fr, fp, fq0, fq = (x.reshape(-1) for x in (s, r, p, q0, q))
-        rr, rz, n = dot(fr, fr), 1.0, 0
+    def _norm(self, r: Array, place: int) -> float:
+        """Length of the nodal forces of the whole cell; on a mirror plane the nodal force is twice what the octant holds."""
+        if not self.frame.octant:
+            return norm(r)
+        full = r.copy()
+        for axis in {0, 1, 2} - {place}:
+            planes = np.moveaxis(full, axis, 0)
+            planes[0] *= np.sqrt(2)
+            planes[self.frame.shape[axis] // 2 :] *= np.sqrt(2)
+        return float(np.sqrt(8)) * norm(full)
+
+    def _iterate(self, place: int, work: _Krylov, s: Array, r: Array, share: float, limit: int) -> int:
+        """Advance ``s`` until ``|r|`` has gone down to ``share`` of what it is; returns the number of iterations.
+
+        ``r`` is used up; its scale is taken out, so that single precision cannot run out of range.
+        """
+        single, p, q0, q = work.kind is np.float32, work.p, work.q0, work.q
+        scale = norm(r)
+        if norm(r - work.scale * work.r) > _DRIFT * scale:
+            work.rz = 0.0  # start anew
+        r = work.r = (r / scale).astype(work.kind)
+        work.rescale(scale)
+        t, green = np.zeros_like(r), self._green(place, work.kind)
+        target = max(_HURRY * share, _SINGLE) if single else share
+        ft, fr, fp, fq0, fq = (x.reshape(-1) for x in (t, r, p, q0, q))
+        rr, n = 1.0, 0
         while rr > target * target and n < limit:
-            self.green.solve(r, q)
-            previous, rz = rz, dot(fr, fq)
-            directions(fq, fr, rz / previous if n else 0.0, fp, fq0, fq)
-            hex8_scalar.apply(p, self.frame.contrast, self.extent, self.weights, still, q)
+            green.solve(r, q)
+            previous, work.rz = work.rz, dot(fr, fq)
+            directions(fq, fr, work.rz / previous if previous > 0 else 0.0, fp, fq0, fq)
+            self._contrast(p, place, 0.0, q)
             curvature = dot(fp, fq)
             if not curvature > 0:  # rounding has used up the residual: let the caller recompute it
+                work.rz = 0.0
                 break
-            rr = advance(rz / curvature, fq0, fq, fs, fr)
+            rr = advance(work.rz / curvature, fq0, fq, ft, fr)
             n += 1
+        s += scale * t.astype(np.float64)
         return n
 
 
@@ -155,38 +204,3 @@ def outcome(ratio: float, tolerance: float, iterations: int, limit: int) -> Outc
     advice = "raise max_iterations" if iterations >= limit else "loosen the tolerance: rounding limits this contrast"
     reason = f"relative residual {ratio:.2e} after {iterations} iterations, wanted {tolerance:.2e}; {advice}"
     return Outcome(False, reason, 1, iterations, ratio)
-
-
-def framed(phase: Array, k: Array, spacing: Spacing) -> Frame:
-    """Choose the reference coefficient that leaves the smallest box; turn and roll the cell so that the box is first.
-
-    The longest axis becomes z, the direction of the vectorised loops. Without a phase that conducts nothing is solved.
-    """
-    first, second, third = (int(axis) for axis in np.argsort(phase.shape, kind="stable"))
-    order = (first, second, third)
-    phase = np.ascontiguousarray(phase.transpose(order))
-    counts = np.bincount(phase.ravel(), minlength=k.size)
-    choices = []
-    for value in np.unique(k[(counts > 0) & (k > 0)]):
-        other = (k != value)[phase]
-        lines = other.any(axis=2)
-        spans = [_span(used) for used in (lines.any(axis=1), lines.any(axis=0), other.any(axis=(0, 1)))]
-        voxels = int(np.prod([length for _, length in spans]))
-        choices.append((voxels, -int(counts[k == value].sum()), float(value), spans))
-    nothing = (0, 0, 1.0, [(0, 1)] * 3)
-    _, _, k0, ((x, ex), (y, ey), (z, ez)) = min(choices, default=nothing)
-    nx, ny, nz = phase.shape
-    hx, hy, hz = (spacing[axis] for axis in order)
-    box = np.ix_((x + np.arange(ex)) % nx, (y + np.arange(ey)) % ny, (z + np.arange(ez)) % nz)
-    contrast = np.ascontiguousarray((k - k0 if choices else np.zeros_like(k))[phase[box]])
-    return Frame(k0, order, (x, y, z), (nx, ny, nz), (hx, hy, hz), contrast)
-
-
-def _span(used: Array) -> tuple[int, int]:
-    """Start and length of the shortest stretch of a ring that holds all places in use; at least one place."""
-    places = np.flatnonzero(used)
-    if places.size == 0:
-        return 0, 1
-    gaps = np.diff(np.append(places, places[0] + used.size))
-    widest = int(np.argmax(gaps))
-    return int(places[(widest + 1) % places.size]), int(used.size - gaps[widest] + 1)

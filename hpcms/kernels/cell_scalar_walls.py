@@ -13,7 +13,8 @@ import numpy as np
 
 from hpcms.contracts import Array
 from hpcms.kernels import green_scalar, hex8_scalar
-from hpcms.kernels.cell_scalar_periodic import Fluctuation, Spacing, norm, outcome, size_of_load
+from hpcms.kernels.cell_scalar_frame import Spacing
+from hpcms.kernels.cell_scalar_periodic import Fluctuation, norm, outcome, size_of_load
 from hpcms.kernels.vectors import advance, dot
 
 
@@ -33,6 +34,10 @@ class WalledCell:
                 np.moveaxis(self.free, axis, 0)[[0, -1]] = False
         else:
             self._release()
+
+    def inner(self, a: Array, axis: int, b: Array, other: int) -> float:
+        """``a . b``, whatever gradients the two fields belong to."""
+        return dot(a, b)
 
     def load(self, axis: int) -> Array:
         """Forces (W) of the unit gradient along ``axis``, flat, node by node."""

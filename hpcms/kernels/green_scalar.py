@@ -9,6 +9,7 @@ of the box need to exist: beyond them the sources are zero and the solution is a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import ducc0
 import numpy as np
@@ -16,8 +17,8 @@ import numpy as np
 from hpcms.contracts import Array
 from hpcms.kernels import jit
 
-_FORGOTTEN = 1e-18  # a power of rho below this is lost in rounding
-_CHUNK = 1 << 15  # complex numbers transformed at a time: half a MB stays in the cache
+FORGOTTEN = 1e-18  # a power of rho below this is lost in rounding
+CHUNK = 1 << 15  # complex numbers transformed at a time: half a MB stays in the cache
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ class Green:
             W[:, by:] = 0
             ducc0.fft.c2c(W, axes=(1,), out=W, nthreads=1)
         gap = self.shape[0] - bx
-        _recursions(self.spectrum.view(float), gap, self.line, self.rho, self.scale, self.wrap, self.tail, self.warm)
+        _recursions(
+            self.spectrum.view(self.rows.dtype), gap, self.line, self.rho, self.scale, self.wrap, self.tail, self.warm
+        )
         for x in range(0, bx, chunk):
             W, rows = self.spectrum[x : x + chunk], self.rows[: min(chunk, bx - x)]
             ducc0.fft.c2c(W, axes=(1,), forward=False, out=W, nthreads=1)
@@ -70,6 +73,7 @@ def prepare(
     box: tuple[int, int, int],
     spacing: tuple[float, float, float],
     coefficient: float = 1.0,
+    kind: Any = np.float64,
 ) -> Green:
     """Coefficients of the recursions for a cell of ``shape`` nodes with sources in its first ``box`` nodes."""
     (nx, ny, nz), (bx, by, _), hx = shape, box, spacing[0]
@@ -85,17 +89,17 @@ def prepare(
     wrap = rho**gap / once
     tail = rho * (1 - rho ** (2 * gap)) / ((1 - rho**2) * once)
     with np.errstate(divide="ignore"):
-        steps = np.log(_FORGOTTEN) / np.log(np.abs(rho).max(axis=1))
+        steps = np.log(FORGOTTEN) / np.log(np.abs(rho).max(axis=1))
     warm = np.clip(np.ceil(steps) - gap, 0, bx).astype(np.int64)
-    rho, scale, wrap, tail = (np.repeat(x, 2, axis=1) for x in (rho, scale, wrap, tail))
-    chunk = min(bx, max(1, _CHUNK // (ny * (nz // 2 + 1))))
-    spectrum = np.empty((bx, ny, nz // 2 + 1), complex)
-    rows, line = np.empty((chunk, by, nz)), float(M[0, 0]) / hx * (ny * nz * coefficient)
+    rho, scale, wrap, tail = (np.repeat(x, 2, axis=1).astype(kind) for x in (rho, scale, wrap, tail))
+    chunk = min(bx, max(1, CHUNK // (ny * (nz // 2 + 1))))
+    spectrum = np.empty((bx, ny, nz // 2 + 1), np.result_type(kind, np.complex64))
+    rows, line = np.empty((chunk, by, nz), kind), float(M[0, 0]) / hx * (ny * nz * coefficient)
     return Green(shape, box, rho, scale, wrap, tail, warm, line, spectrum, rows)
 
 
 @jit
-def _line(W: Array, nodes: int, stiffness: float) -> None:
+def line(W: Array, nodes: int, stiffness: float) -> None:
     """The mode that is constant in y and z: -u[i-1] + 2 u[i] - u[i+1] = (s[i] - mean s) / stiffness, mean u zero."""
     s, u = np.zeros(nodes), np.zeros(nodes)
     s[: W.shape[0]] = W[:, 0, 0]
@@ -123,8 +127,8 @@ def _recursions(
     """
     bx, ny, width = W.shape
     constant = W[:, :1, :2].copy()
-    _line(constant, bx + gap, stiffness)
-    carry = np.empty(width)
+    line(constant, bx + gap, stiffness)
+    carry = np.empty(width, W.dtype)
     for j in range(ny):
         r, c, g, e = rho[j], scale[j], wrap[j], tail[j]
         carry[:] = 0.0

@@ -53,7 +53,8 @@ def _gather(u00: Array, u10: Array, u01: Array, u11: Array, t: Array) -> None:
 def _voxels(k: Array, w: Array, jump: Array, t: Array, g: Array) -> None:
     """Forces of a line of voxels: rows 0-3 of ``g`` on their lower nodes, rows 4-7, one further, on the upper ones."""
     w0, w1, w2, w3, w4, w5, w6 = w[0], w[1], w[2], w[3], w[4], w[5], w[6]
-    jx, jy, jz = 4 * jump[0], 4 * jump[1], 4 * jump[2]
+    four = k.dtype.type(4)
+    jx, jy, jz = four * jump[0], four * jump[1], four * jump[2]
     for n in range(k.size):
         c = k[n]
         s0, s1, s2, s3 = t[n], t[ROW + n], t[2 * ROW + n], t[3 * ROW + n]
@@ -84,9 +85,10 @@ def apply(u: Array, k: Array, extent: Array, w: Array, jump: Array, out: Array) 
     """``out += K (u + gradient . x)``, K the stiffness of the voxel coefficients ``k``.
 
     u, out: (bx, by, bz); k: (ex, ey, ez); extent: ``extents(k)``; w: ``weights``; jump: (3,) gradient times spacing.
+    All but ``extent`` in one precision, which is the precision of the computation.
     """
     bx, by, bz = u.shape
-    t, g = np.empty(4 * ROW), np.empty(8 * ROW)
+    t, g, low, high = np.empty(4 * ROW, u.dtype), np.empty(8 * ROW, u.dtype), u.dtype.type(-1), u.dtype.type(1)
     for i in range(k.shape[0]):
         i1 = i + 1 if i + 1 < bx else 0
         for j in range(k.shape[1]):
@@ -98,11 +100,11 @@ def apply(u: Array, k: Array, extent: Array, w: Array, jump: Array, out: Array) 
                 if n == end:  # the last node of the line is the first one of the ring
                     _gather(u[i, j, :1], u[i1, j, :1], u[i, j1, :1], u[i1, j1, :1], t[end - z :])
                 _voxels(k[i, j, z:end], w, jump, t, g)
-                _scatter(out[i, j, z:n], out[i1, j, z:n], -1.0, g)
-                _scatter(out[i, j1, z:n], out[i1, j1, z:n], 1.0, g)
+                _scatter(out[i, j, z:n], out[i1, j, z:n], low, g)
+                _scatter(out[i, j1, z:n], out[i1, j1, z:n], high, g)
                 if n == end:
-                    _scatter(out[i, j, :1], out[i1, j, :1], -1.0, g[end - z :])
-                    _scatter(out[i, j1, :1], out[i1, j1, :1], 1.0, g[end - z :])
+                    _scatter(out[i, j, :1], out[i1, j, :1], low, g[end - z :])
+                    _scatter(out[i, j1, :1], out[i1, j1, :1], high, g[end - z :])
 
 
 def element_matrix(spacing: tuple[float, float, float]) -> Array:

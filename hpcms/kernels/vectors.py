@@ -22,19 +22,20 @@ def dot(x: Array, y: Array) -> float:
 @jit
 def directions(z: Array, r: Array, beta: float, p: Array, q0: Array, q: Array) -> None:
     """``p = z + beta p`` and ``q0 = r + beta q0``; ``q = q0``. ``z`` and ``q`` may be one array."""
+    b = p.dtype.type(beta)
     for n in range(p.size):
-        p[n] = z[n] + beta * p[n]
-        q0[n] = r[n] + beta * q0[n]
+        p[n] = z[n] + b * p[n]
+        q0[n] = r[n] + b * q0[n]
         q[n] = q0[n]
 
 
 @jit
 def advance(alpha: float, q0: Array, q: Array, s: Array, r: Array) -> float:
     """``s += alpha q0``, ``r -= alpha q``; returns ``r . r`` of the new ``r``."""
-    total = 0.0
+    total, a = 0.0, r.dtype.type(alpha)
     for n in range(r.size):
-        s[n] += alpha * q0[n]
-        r[n] -= alpha * q[n]
+        s[n] += a * q0[n]
+        r[n] -= a * q[n]
         total += r[n] * r[n]
     return total
 

@@ -99,9 +99,10 @@ def test_not_a_number_is_seen_by_the_kernels():
 
 
 def test_kernels_are_compiled_once_for_all_sizes():
+    before = len(hex8_scalar.apply.signatures)
     for n in (2, 3, 5):
         k = np.ones((n, n + 1, n))
         hex8_scalar.apply(
             np.ones(k.shape), k, hex8_scalar.extents(k), hex8_scalar.weights((1, 1, 1)), np.zeros(3), np.zeros(k.shape)
         )
-    assert len(hex8_scalar.apply.signatures) == 1
+    assert len(hex8_scalar.apply.signatures) <= before + 1
