@@ -78,7 +78,7 @@ class Microstructure:
     window: Edge | None = None
     mirror: bool = True
     seed: Annotated[int, Unit("", least=0)] = 0
-    generator: Literal["laminate", "checkerboard", "sphere", "disc", "homogeneous"] | None = None
+    generator: Literal["laminate", "checkerboard", "sphere", "disc", "homogeneous", "crack"] | None = None
     shape: tuple[Edge, Edge, Edge] | None = None
     fraction: Annotated[float, Unit("", least=0, most=1)] = 0.5
     axis: Annotated[int, Unit("", least=0, most=2)] = 0
