@@ -69,11 +69,13 @@ def source_of(job: Job) -> Source:
     if m is None:
         return Source()
     if m.generator:
-        return Source(m.phases, generator=m.generator, shape=m.shape or (1, 1, 1), fraction=m.fraction, axis=m.axis)
+        return Source(
+            m.phases, generator=m.generator, shape=m.shape or (1, 1, 1), fraction=m.fraction, axis=m.axis, voxel=m.voxel
+        )
     if not m.image or not m.window:
         raise BadInput("microstructure: needs image and window, or generator and shape")
     image = str(job.file(m.image).resolve())
-    return Source(m.phases, image, m.threshold, m.coarsen, m.window, m.mirror, m.seed)
+    return Source(m.phases, image, m.threshold, m.coarsen, m.window, m.mirror, m.seed, voxel=m.voxel)
 
 
 def parts_of(job: Job, count: int, rows: Mapping[str, int]) -> dict[str, Part]:

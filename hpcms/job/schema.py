@@ -78,10 +78,13 @@ class Microstructure:
     window: Edge | None = None
     mirror: bool = True
     seed: Annotated[int, Unit("", least=0)] = 0
-    generator: Literal["laminate", "checkerboard", "sphere", "disc", "homogeneous"] | None = None
+    generator: Literal["laminate", "checkerboard", "sphere", "disc", "homogeneous", "crack"] | None = None
     shape: tuple[Edge, Edge, Edge] | None = None
     fraction: Annotated[float, Unit("", least=0, most=1)] = 0.5
     axis: Annotated[int, Unit("", least=0, most=2)] = 0
+    voxel: Annotated[float, Unit("m", above=0)] = (
+        1.0  # edge of a (coarsened) voxel, for models with a length of their own
+    )
 
 
 @dataclass(frozen=True)

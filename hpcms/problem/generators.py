@@ -53,6 +53,19 @@ def disc(shape: Shape, fraction: float = 0.2, axis: int = 2) -> Array:
     return np.ascontiguousarray(np.broadcast_to(inside, shape).astype(np.uint8))
 
 
+def crack(shape: Shape, fraction: float = 0.1, axis: int = 2) -> Array:
+    """A layer normal to ``axis``, one voxel thin: round, ``fraction`` of the cross-section; a slit in a plane cell."""
+    centres = list(_centres(shape))
+    del centres[axis]
+    flat = [c for c in centres if c.size > 1]
+    inside = sum((c**2 for c in flat), np.zeros((1, 1, 1))) < (
+        fraction / np.pi if len(flat) == 2 else (fraction / 2) ** 2
+    )
+    layer = np.arange(shape[axis]) == shape[axis] // 2
+    lined = layer.reshape([-1 if i == axis else 1 for i in range(3)])
+    return np.ascontiguousarray(np.broadcast_to(inside & lined, shape).astype(np.uint8))
+
+
 GENERATORS: dict[str, Callable[..., Array]] = {
-    f.__name__: f for f in (homogeneous, laminate, checkerboard, sphere, disc)
+    f.__name__: f for f in (homogeneous, laminate, checkerboard, sphere, disc, crack)
 }

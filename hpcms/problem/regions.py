@@ -21,7 +21,7 @@ class Source:
 
     ``image``: a file whose windows are cut at another offset for each region, or ``generator``: the name of a drawn
     cell that all regions share; neither: fine models without voxels. ``names``: the phases by label. ``coarsen``: the
-    grey values are first averaged over cubes of this edge. ``window``: edge in (coarsened) voxels.
+    grey values are first averaged over cubes of this edge. ``window``: edge in (coarsened) voxels; ``voxel``: theirs in m.
     """
 
     names: tuple[str, ...] = ()
@@ -35,6 +35,7 @@ class Source:
     shape: Shape = (1, 1, 1)
     fraction: float = 0.5
     axis: int = 0
+    voxel: float = 1.0
 
     def labels(self) -> Array:
         """The whole segmented image, or the drawn cell; an array without voxels if there is none."""
@@ -60,7 +61,7 @@ class Source:
             phases = images.periodic_windows(labels, offsets, self.window, self.mirror)
         else:
             phases = np.broadcast_to(labels, (len(ids), *labels.shape)).copy()
-        return Regions(ids=np.asarray(ids, dtype=np.int64), phases=phases, names=self.names)
+        return Regions(ids=np.asarray(ids, dtype=np.int64), phases=phases, names=self.names, spacing=(self.voxel,) * 3)
 
 
 def averaged(grey: Array, edge: int) -> Array:

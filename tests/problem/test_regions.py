@@ -56,3 +56,8 @@ def test_windows_of_an_image_differ_and_are_mirrored(tmp_path: Path) -> None:
     x, y, z = offsets[5]
     np.testing.assert_array_equal(regions.phases[5][:4, :4, :4], image[x : x + 4, y : y + 4, z : z + 4])
     np.testing.assert_array_equal(regions.phases[5], regions.phases[5][::-1, ::-1, ::-1])
+
+
+def test_voxels_have_the_edge_that_the_job_gives() -> None:
+    source = Source(("a", "b"), generator="laminate", shape=(4, 1, 1), voxel=2.5e-4)
+    assert source.cut(source.labels(), np.arange(2), np.zeros((2, 3), np.int64)).spacing == (2.5e-4,) * 3
