@@ -42,6 +42,6 @@ def _sources() -> str:
     """A short hash of the Python and numba versions and of everything that is compiled."""
     package = Path(__file__).resolve().parent
     digest = hashlib.sha256(f"{package} {sys.version} {version('numba')}".encode())
-    for path in sorted([*(package / "kernels").glob("*.py"), *(package / "fine").glob("*.py")]):
+    for path in sorted([*(package / "kernels").rglob("*.py"), *(package / "fine").glob("*.py")]):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
