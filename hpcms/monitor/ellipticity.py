@@ -18,7 +18,7 @@ import numpy as np
 from hpcms.contracts import Array
 
 BLOCK = 2048  # regions at once: their polynomials stay in the cache
-FITTED, GRID, STEPS = 36, 160, 3
+FITTED, GRID, STEPS, ROUNDS = 36, 160, 3, 6
 VALLEY = float(np.cos(0.5))  # directions further apart than 0.5 rad count as two valleys
 TURN = 0.3  # rad, the largest Newton step: about the spacing of the grid
 
@@ -123,17 +123,24 @@ def _least(A: Array) -> tuple[Array, Array]:
     return np.where(lower, ends[1][0], ends[0][0]), np.where(lower[:, None], ends[1][1], ends[0][1])
 
 
-def _refined(c: Array, slope: Array, bend: Array, n: Array) -> tuple[Array, Array]:
-    """Least values and directions of the valleys in which the directions ``n`` (R, 3) lie."""
+def _refined(c: Array, slope: Array, bend: Array, n: Array, rounds: int = ROUNDS) -> tuple[Array, Array]:
+    """Least values and directions of the valleys in which the directions ``n`` (R, 3) lie.
+
+    After ``STEPS`` steps only the regions go on that still fall: flat valleys take longer.
+    """
     value = np.einsum("tr,tr->r", c, _monomials(n, 6))
+    falls = np.zeros(len(n), bool)
     for _ in range(STEPS):
         g = np.einsum("atr,tr->ra", slope, _monomials(n, 5))
         H = np.einsum("abtr,tr->rab", bend, _monomials(n, 4))
         trial = n + _newton(n, g, H)
         trial /= np.linalg.norm(trial, axis=1, keepdims=True)
         lower = np.einsum("tr,tr->r", c, _monomials(trial, 6))
-        better = lower < value
+        better, falls = lower < value, value - lower > 1e-12
         n, value = np.where(better[:, None], trial, n), np.where(better, lower, value)
+    rest = np.flatnonzero(falls)
+    if rounds and len(rest):
+        value[rest], n[rest] = _refined(c[:, rest], slope[..., rest], bend[..., rest], n[rest], rounds - 1)
     return value, n
 
 
