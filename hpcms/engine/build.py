@@ -8,7 +8,7 @@ import numpy as np
 
 from hpcms import coarse, coupling
 from hpcms.bridge.average import Average
-from hpcms.contracts import CoarseModel
+from hpcms.contracts import CoarseModel, FineModel
 from hpcms.engine.exchange import Part, batches
 from hpcms.engine.loop import Plan
 from hpcms.errors import BadInput
@@ -60,7 +60,10 @@ def source_of(job: Job) -> Source:
     if m is None:
         return Source()
     if m.generator:
-        return Source(m.phases, generator=m.generator, shape=m.shape or (1, 1, 1), fraction=m.fraction, axis=m.axis)
+        return Source(
+            m.phases, seed=m.seed, generator=m.generator, shape=m.shape or (1, 1, 1), fraction=m.fraction, axis=m.axis,
+            spread=m.spread,
+        )  # fmt: skip
     if not m.image or not m.window:
         raise BadInput("microstructure: needs image and window, or generator and shape")
     image = str(job.file(m.image).resolve())
@@ -76,11 +79,18 @@ def parts_of(job: Job, count: int) -> dict[str, Part]:
     offsets = source.offsets(shape, count)
     return {
         name: Part(
-            name=name, model=job.fine[name].params, source=source, offsets=offsets,
-            batches=batches(count, job.coupling.batch), bridge=Average(job.fine[name].params.pairing),
+            name=name, model=model, source=source, offsets=offsets,
+            batches=batches(count, job.coupling.batch), bridge=Average(model.pairing),
         )
-        for name in names
+        for name, model in ((name, fine_model(job, name)) for name in names)
     }  # fmt: skip
+
+
+def fine_model(job: Job, name: str) -> FineModel:
+    """The fine model ``name`` of a job; one that wraps another is bound to it."""
+    params = job.fine[name].params
+    model: FineModel = params.bind(fine_model(job, params.fine)) if hasattr(params, "bind") else params
+    return model
 
 
 def plan_of(job: Job) -> Plan:

@@ -80,6 +80,17 @@ def linear_error(drive: Array, recorded: Array, kappa: Array | float) -> Array:
     return np.asarray(0.5 * kappa * ((drive - recorded) ** 2).sum(axis=1))
 
 
+def corners(points: Array) -> Array:
+    """Rows of ``points`` (N, F) that span their convex hull; where it has no volume, the ends of each feature."""
+    free = np.flatnonzero(np.ptp(points, axis=0) > 0)
+    if 2 <= len(free) <= 4 and len(points) > len(free):
+        try:
+            return np.sort(ConvexHull(points[:, free]).vertices).astype(np.int64)
+        except QhullError:
+            pass
+    return np.unique(np.concatenate([points.argmin(axis=0), points.argmax(axis=0)]))
+
+
 def outside(points: Array, training: Array, slack: float = 1e-9) -> Array:
     """(R,) how far ``points`` (R, F) are outside the convex hull of ``training`` (N, F), in ranges of the training set.
 
