@@ -70,6 +70,8 @@ class Outcome:
     iterations: int = 0  # Newton iterations
     linear_iterations: int = 0
     residual: float = 0.0  # relative, true (recomputed) residual
+    solves: int = 1  # fine solves that it took: 0 where a cheaper level has answered
+    note: str = ""  # what the run's record is to say, once
 
 
 @runtime_checkable

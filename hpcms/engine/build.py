@@ -9,7 +9,7 @@ import numpy as np
 
 from hpcms import coarse, coupling
 from hpcms.bridge.average import Average
-from hpcms.contracts import Array, CoarseModel
+from hpcms.contracts import Array, CoarseModel, FineModel
 from hpcms.engine.exchange import Part, batches
 from hpcms.engine.loop import Plan
 from hpcms.errors import BadInput
@@ -70,8 +70,9 @@ def source_of(job: Job) -> Source:
         return Source()
     if m.generator:
         return Source(
-            m.phases, generator=m.generator, shape=m.shape or (1, 1, 1), fraction=m.fraction, axis=m.axis, voxel=m.voxel
-        )
+            m.phases, seed=m.seed, generator=m.generator, shape=m.shape or (1, 1, 1), fraction=m.fraction, axis=m.axis,
+            spread=m.spread, voxel=m.voxel,
+        )  # fmt: skip
     if not m.image or not m.window:
         raise BadInput("microstructure: needs image and window, or generator and shape")
     image = str(job.file(m.image).resolve())
@@ -83,11 +84,11 @@ def parts_of(job: Job, count: int, rows: Mapping[str, int]) -> dict[str, Part]:
     source = source_of(job)
     asked = {spec.fine for spec in job.coarse.values()}
     names = [name for name in job.fine if name in asked]
-    labels = source.labels() if source.image and names else np.empty((0, 0, 0), np.uint8)
-    offsets = source.offsets(labels.shape, count)
+    labels = source.labels() if names else np.empty((0, 0, 0), np.uint8)
+    offsets = source.offsets(labels.shape if source.image else (0, 0, 0), count)
     parts = {}
     for name in names:
-        model, size = job.fine[name].params, job.coupling.batch
+        model, size = fine_model(job, name), job.coupling.batch
         if name in rows:
             size = rows[name]
         elif size == "auto":
@@ -106,6 +107,13 @@ def batch_rows(cost: Array, count: int) -> int:
     each = max(float(cost.mean()), 1e-9)
     rows = max(SHORTEST / each, min(LONGEST / each, count / SPREAD), count / LIVE_TASKS)
     return int(min(max(round(rows), 1), count))
+
+
+def fine_model(job: Job, name: str) -> FineModel:
+    """The fine model ``name`` of a job; one that wraps another is bound to it."""
+    params = job.fine[name].params
+    model: FineModel = params.bind(fine_model(job, params.fine)) if hasattr(params, "bind") else params
+    return model
 
 
 def plan_of(job: Job) -> Plan:

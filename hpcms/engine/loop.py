@@ -151,6 +151,8 @@ class Loop:
         failed = [r for r, o in enumerate(outcomes) if not o.ok]
         count = counts.setdefault(name, {"newton": 0, "linear": 0, "solves": 0, "energy_gap": 0.0})
         tally(count, outcomes)
+        for note in sorted({o.note for o in outcomes if o.note}):
+            self.progress.note(f"{name}: {note}")
         if failed:
             raise StepRejected(
                 f"{len(failed)} of {len(outcomes)} regions of {name} failed, first region {failed[0]}: "
@@ -190,4 +192,4 @@ def tally(counts: dict[str, Any], outcomes: list[Outcome]) -> None:
     """Add the iterations of a sweep to the counts of a step."""
     counts["newton"] += sum(o.iterations for o in outcomes)
     counts["linear"] += sum(o.linear_iterations for o in outcomes)
-    counts["solves"] += len(outcomes)
+    counts["solves"] += sum(o.solves for o in outcomes)

@@ -9,6 +9,7 @@ import numpy as np
 
 from hpcms.bridge.average import Average
 from hpcms.contracts import Arrays, FineModel
+from hpcms.engine.build import fine_model
 from hpcms.engine.running import how_of, job_of
 from hpcms.engine.tasks import owned
 from hpcms.errors import BadInput
@@ -30,7 +31,7 @@ def zoom(rundir: Path | str, region: int, step: int, out: Path | str | None = No
     folder.mkdir(parents=True, exist_ok=True)
     models = {}
     for name in sorted({spec.fine for spec in job.coarse.values() if spec.fine}):
-        models[name] = _solve(opened, name, job.fine[name].params, region, step, job.seed, folder)
+        models[name] = _solve(opened, name, fine_model(job, name), region, step, job.seed, folder)
     return {"rundir": str(rundir), "region": region, "step": step, "models": models}
 
 

@@ -30,7 +30,7 @@ from hpcms.job.schema import (
 MOST_ELEMENTS = 10**8
 MOST_VOXELS = 2**30
 OF_IMAGES = ("threshold", "window", "mirror")  # keys of [microstructure] that a drawn cell does not know
-OF_GENERATORS = ("shape", "fraction", "axis")
+OF_GENERATORS = ("shape", "fraction", "spread", "axis")
 TOLERANCES = (1e-15, 0.1)  # below, rounding; above, no digit of the answer is right
 
 
@@ -109,6 +109,9 @@ def _check_microstructure(micro: Microstructure, given: dict[str, Any], folder: 
     if len(micro.phases) not in (wanted, 2):
         problems.add((*path, "phases"), f'must be two phases for "{micro.generator}" (got {len(micro.phases)})')
     most = {"sphere": 0.5235, "disc": 0.7853}.get(micro.generator or "", 1.0)  # where neighbours touch
+    if micro.spread and not micro.spread <= micro.fraction <= most - micro.spread:
+        text = f"fraction - spread and fraction + spread must be within 0 and {most} (got {micro.spread})"
+        problems.add((*path, "spread"), text)
     if micro.fraction > most:
         problems.add((*path, "fraction"), f"must be <= {most} for a {micro.generator} (got {micro.fraction})")
 

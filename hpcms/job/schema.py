@@ -81,6 +81,7 @@ class Microstructure:
     generator: Literal["laminate", "checkerboard", "sphere", "disc", "homogeneous", "crack"] | None = None
     shape: tuple[Edge, Edge, Edge] | None = None
     fraction: Annotated[float, Unit("", least=0, most=1)] = 0.5
+    spread: Annotated[float, Unit("", least=0, most=0.5)] = 0.0  # the fraction of a region is fraction +- spread
     axis: Annotated[int, Unit("", least=0, most=2)] = 0
     voxel: Annotated[float, Unit("m", above=0)] = (
         1.0  # edge of a (coarsened) voxel, for models with a length of their own

@@ -19,9 +19,10 @@ from hpcms.problem.generators import GENERATORS, Shape
 class Source:
     """Where regions take their voxels from.
 
-    ``image``: a file whose windows are cut at another offset for each region, or ``generator``: the name of a drawn
-    cell that all regions share; neither: fine models without voxels. ``names``: the phases by label. ``coarsen``: the
-    grey values are first averaged over cubes of this edge. ``window``: edge in (coarsened) voxels; ``voxel``: theirs in m.
+    ``image``: a file whose windows are cut at another offset for each region, or ``generator``: the name of a drawn cell
+    that all regions share, unless ``spread`` varies its fraction from region to region; neither: fine models without
+    voxels. ``names``: the phases by label. ``coarsen``: the grey values are first averaged over cubes of this edge.
+    ``window``: edge in (coarsened) voxels; ``voxel``: theirs in m.
     """
 
     names: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class Source:
     shape: Shape = (1, 1, 1)
     fraction: float = 0.5
     axis: int = 0
+    spread: float = 0.0
     voxel: float = 1.0
 
     def labels(self) -> Array:
@@ -59,9 +61,17 @@ class Source:
         """The regions ``ids`` with their windows of ``labels``."""
         if self.image:
             phases = images.periodic_windows(labels, offsets, self.window, self.mirror)
+        elif self.generator and self.spread:
+            draw = GENERATORS[self.generator]
+            phases = np.array([draw(self.shape, f, self.axis) for f in self.fractions(ids)]).reshape(-1, *self.shape)
         else:
             phases = np.broadcast_to(labels, (len(ids), *labels.shape)).copy()
         return Regions(ids=np.asarray(ids, dtype=np.int64), phases=phases, names=self.names, spacing=(self.voxel,) * 3)
+
+    def fractions(self, ids: Array) -> Array:
+        """(R,) what is drawn in each region: ``fraction`` +- ``spread``, evenly filled by multiples of the golden ratio."""
+        turn = np.modf((np.asarray(ids, float) + 1 + self.seed) * (np.sqrt(5) - 1) / 2)[0]
+        return np.asarray(self.fraction + self.spread * (2 * turn - 1))
 
 
 def averaged(grey: Array, edge: int) -> Array:
