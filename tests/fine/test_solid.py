@@ -11,6 +11,7 @@ from hpcms.contracts import Arrays, FineModel, Regions
 from hpcms.errors import BadInput
 from hpcms.fine import solid
 from hpcms.fine.solid import Creep, Solid, SolidPhase
+from hpcms.kernels import cell_mirror
 from hpcms.kernels.hex8_elastic import solve_elastic
 
 DAY = 86400.0
@@ -206,7 +207,7 @@ def test_mirrored_cell_is_the_general_one(plane: str, monkeypatch: pytest.Monkey
     found = []
     for general in (False, True):
         if general:
-            monkeypatch.setattr(solid, "is_mirrored", lambda phase: False)
+            monkeypatch.setattr(cell_mirror, "is_mirrored", lambda phase: False)
         model = Solid(PHASES, tolerance=1e-10, tangent_tolerance=1e-8, plane=plane)
         state, strain = model.begin(regions(image, (1.0, 0.5, 2.0))), np.zeros(6)
         for step in increments:
