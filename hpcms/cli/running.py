@@ -69,13 +69,17 @@ def resume(rundir: Path, on: str | None, generation: int | None, as_json: bool) 
 @on_option
 @set_option
 @plugins_option
+@click.option("--calibrate", is_flag=True, help="Measure how fast this machine is: core-hours within 30 %.")
 @json_option
-def plan(job: Path, size: str | None, on: str, settings: tuple[str, ...], plugins: bool, as_json: bool) -> None:
+def plan(
+    job: Path, size: str | None, on: str, settings: tuple[str, ...], plugins: bool, calibrate: bool, as_json: bool
+) -> None:
     """Show what a job will cost: tasks, memory, files, core-hours, critical path. Nothing is run."""
     from hpcms import engine
 
     out = Output(as_json)
-    planned = engine.plan(job, size=size, on=on, plugins=plugins, overrides=overrides(settings))
+    changes = overrides(settings)
+    planned = engine.plan(job, size=size, on=on, plugins=plugins, overrides=changes, calibrate=calibrate)
     out.say(table(planned.table()))
     out.result(planned.json())
 

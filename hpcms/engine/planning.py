@@ -15,6 +15,7 @@ from hpcms.cluster.profile import read
 from hpcms.engine.build import Problem, build
 from hpcms.errors import BadInput, ResourceFailure
 from hpcms.job import Job, load_job, located
+from hpcms.plan.speed import speed
 
 SWEEPS = 5.0  # rounds of asking and telling that a step mostly takes
 PROCESS = 300 * 2**20  # bytes of a Python with the compiled kernels and no regions
@@ -51,10 +52,15 @@ def plan(
     on: str = "local",
     plugins: bool = False,
     overrides: Mapping[str, object] | None = None,
+    calibrate: bool = False,
 ) -> Plan:
-    """Tasks, memory, files, core-hours and critical path of a job; refused where ``on`` has too little memory."""
+    """Tasks, memory, files, core-hours and critical path of a job; refused where ``on`` has too little memory.
+
+    ``calibrate``: measure how fast this machine is (the first time this compiles kernels); else the costs of the fine
+    models are taken as they are.
+    """
     problem = built(load_job(Path(job), size=size, overrides=overrides, plugins=plugins))
-    figures = estimate(problem, on)
+    figures = estimate(problem, on, pace=speed() if calibrate else 1.0)
     refuse(figures, on)
     return Plan({"job": str(job), "size": size, **figures})
 
@@ -94,8 +100,8 @@ def refuse(figures: dict[str, Any], on: str) -> None:
         )
 
 
-def estimate(problem: Problem, on: str, sweeps: float = SWEEPS, sample: int = 4) -> dict[str, Any]:
-    """Tasks, seconds, bytes and files of a run; ``sweeps`` is the mean of a step.
+def estimate(problem: Problem, on: str, sweeps: float = SWEEPS, sample: int = 4, pace: float = 1.0) -> dict[str, Any]:
+    """Tasks, seconds, bytes and files of a run; ``sweeps`` is the mean of a step, ``pace`` as ``plan.speed`` tells.
 
     Tasks are what the trace records: a solve for each batch and sweep, a coarse solve for each sweep, a commit for each
     batch and step. The cost of a fine solve comes from the model for a sample of regions; a model that is
@@ -119,7 +125,8 @@ def estimate(problem: Problem, on: str, sweeps: float = SWEEPS, sample: int = 4)
         slowest = max(slowest, float(cost.max()) * solves * rows)
         batches += len(part.batches)
         files += len(part.batches) * kept * len(begun)
-    work += state * (steps + 1) / COMMIT + START * workers
+    work = (work + state * (steps + 1) / COMMIT + START * workers) / pace
+    slowest /= pace
     return {
         "steps": steps,
         "regions": max((p.batches[-1][1] for p in problem.parts.values()), default=0),

@@ -38,7 +38,7 @@ def told(command: str, settings: tuple[str, ...], *more: str) -> dict[str, Any]:
 
 def compare(name: str, settings: tuple[str, ...]) -> dict[str, Any]:
     """Planned over measured."""
-    planned = told("plan", settings)
+    planned = told("plan", settings, "--calibrate")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         run = told("run", settings, "--out", str(out))
