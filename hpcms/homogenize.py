@@ -16,7 +16,7 @@ from hpcms import bounds, memory
 from hpcms.contracts import Array, Outcome
 from hpcms.errors import BadInput, NumericalFailure
 from hpcms.kernels import cell_scalar
-from hpcms.kernels.hex8_elastic import ElasticCell
+from hpcms.kernels.cell_elastic import ElasticCell
 from hpcms.problem import images
 
 LOADS = {"elastic": ("11", "22", "33", "23", "13", "12"), "conductivity": ("11", "22", "33")}
@@ -191,12 +191,10 @@ def _solve_elastic(
     """(6, 6) stiffness with NaN in the columns of loads that are not asked for. ``moduli``: (P, 2) E in Pa and nu."""
     E, nu = moduli.T
     mu, lam = E / (2 * (1 + nu)), E * nu / ((1 + nu) * (1 - 2 * nu))
-    cell = ElasticCell(lam[phase], mu[phase], spacing, boundary)
-    C, outcomes = np.full((6, 6), np.nan), []
-    for load in loads:
-        column = LOADS["elastic"].index(load)
-        state = cell.solve(np.eye(6)[column], tolerance)
-        C[:, column] = state.stress
+    cell = ElasticCell(phase, np.column_stack([lam, mu]), spacing, boundary)
+    C, states = cell.stiffness([LOADS["elastic"].index(load) for load in loads], tolerance)
+    outcomes = []
+    for state in states:
         reason = f"relative residual {state.residual:.2e} after {state.iterations} iterations"
         outcomes.append(Outcome(bool(state.residual <= tolerance), reason, 1, state.iterations, float(state.residual)))
     return C, tuple(outcomes)

@@ -9,20 +9,16 @@ corner of voxel (i, j, k).
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
 
 from hpcms.contracts import Array
 from hpcms.kernels import JIT
-from hpcms.kernels.green_vector import GreenVector
-from hpcms.kernels.krylov import advance, direct, dot, norm
 
 CHUNK = 64  # voxels along z treated at once
 ROW = CHUNK + 8  # a constant row length lets the compiler see that rows do not overlap
-SINGLE = 1e-5  # the smallest reduction of a residual that single precision is asked for
-ROUNDING = 1e-13  # nodal forces below this share of the stress count as zero
 
 
 @numba.njit(**JIT)
@@ -172,155 +168,3 @@ def _add(column: Any, s: Any, x: Any, y: Any, m: Any, along_x: float, along_y: f
     a, b = column.dtype.type(along_x), column.dtype.type(along_y)
     for k in range(column.size):
         column[k] += s[k] + a * x[k] + b * (y[k] + a * m[k])
-
-
-class ElasticState(NamedTuple):
-    """One load case: (6,) mean stress in Pa, ``<sigma:eps>`` in Pa, CG iterations, relative true residual and the
-    displacement fluctuation in m, (3, nodes); periodic: (3, nx, ny, nz), else (3, nx + 1, ny + 1, nz + 1)."""
-
-    stress: Array
-    work: float
-    iterations: int
-    residual: float
-    displacement: Array
-
-
-class ElasticCell:
-    """A cell of voxels under a mean strain with one of the three boundary conditions that obey Hill and Mandel.
-
-    ``periodic``: periodic fluctuation. ``displacement``: the boundary moves with the mean strain. ``traction``: the
-    traction is that of a uniform stress, found such that the mean strain is the given one. The last two live on a
-    periodic grid with one more layer of void.
-
-    Conjugate gradients on the fluctuation, preconditioned with the inverse of a homogeneous cell, stop when the
-    nodal residual is below ``tolerance`` times that of the uniform strain. A periodic cell runs them in single
-    precision; the residual is that of double precision, and what it still lacks is solved for again. ``lam``, ``mu``:
-    (nx, ny, nz) in Pa.
-    """
-
-    def __init__(self, lam: Array, mu: Array, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
-                 boundary: str = "periodic") -> None:  # fmt: skip
-        if boundary not in ("periodic", "displacement", "traction"):
-            raise ValueError(f"unknown boundary condition {boundary!r}")
-        pad = [(0, 0 if boundary == "periodic" else 1)] * 3
-        self.lam, self.mu = (np.ascontiguousarray(np.pad(a, pad), float) for a in (lam, mu))
-        self.volume = float(np.prod(spacing)) * lam.size
-        self.spacing, self.shape = np.array(spacing, float), self.lam.shape
-        solid = mu > 0
-        mean = (float(lam[solid].mean()), float(mu[solid].mean())) if solid.any() else (1.0, 1.0)
-        self.kinds = [np.dtype(k) for k in ((np.float32, np.float64) if boundary == "periodic" else (np.float64,))]
-        self.moduli = {k: (self.lam.astype(k, copy=False), self.mu.astype(k, copy=False)) for k in self.kinds}
-        self.green = {k: GreenVector(self.shape, spacing, k.type).set_moduli(*mean) for k in self.kinds[:1]}
-        self.fixed, self.held = np.zeros(self.shape, bool), boundary == "displacement"
-        self.uniform = self.plain = self.flexible = np.empty((0, 3, *self.shape))
-        if self.held:
-            self.fixed[0], self.fixed[:, 0], self.fixed[:, :, 0] = True, True, True
-            self.fixed[-1], self.fixed[:, -1], self.fixed[:, :, -1] = True, True, True
-        elif boundary == "traction":
-            inside = np.pad(np.full(lam.shape, 0.5), pad)
-            self.uniform = np.array([self._forces(e, None, 0.0 * inside, inside)[0] for e in np.eye(6)])
-            flexible = np.array([self.green[self.kinds[0]](c, np.empty_like(c)) for c in self.uniform])
-            self.flexible = _dual(self.uniform, flexible)
-            self.plain = _dual(self.uniform, self.uniform)
-
-    def _forces(self, strain: Array, u: Array | None, lam: Array, mu: Array) -> tuple[Array, Array]:
-        """Nodal forces and volume integral of the stress."""
-        f, total = np.zeros((3, *self.shape)), np.zeros(6)
-        apply_stiffness(np.zeros_like(f) if u is None else u, lam, mu, strain, self.spacing, f, total)
-        return f, total
-
-    def _balance(self, r: Array) -> Array:
-        """Takes out of the forces, in place, what the boundary condition carries."""
-        if self.held:
-            r[:, self.fixed] = 0.0
-        shares = [dot(row.reshape(-1), r.reshape(-1)) for row in self.plain]
-        for share, row in zip(shares, self.uniform, strict=True):
-            r -= share * row
-        return r
-
-    def _precondition(self, r: Array, z: Array) -> Array:
-        self._green(r.dtype)(r, z)
-        if self.held:
-            z[:, self.fixed] = 0.0
-        shares = [dot(row.reshape(-1), z.reshape(-1)) for row in self.uniform]
-        for share, row in zip(shares, self.flexible, strict=True):
-            z -= share * row
-        return z
-
-    def _green(self, kind: np.dtype[Any]) -> GreenVector:
-        """The preconditioner in one precision; that of the second precision is rarely needed."""
-        if kind not in self.green:
-            first = self.green[self.kinds[0]]
-            self.green[kind] = GreenVector(self.shape, first.spacing, kind.type).set_moduli(*first.moduli)
-        return self.green[kind]
-
-    def solve(self, strain: Array, tolerance: float = 1e-6, start: Array | None = None,
-              maximum: int = 2000) -> ElasticState:  # fmt: skip
-        """Mean strain (6,) Mandel; ``start``: a fluctuation to start from. The caller checks ``residual``."""
-        strain = np.asarray(strain, float)
-        f, total = self._forces(strain, None, self.lam, self.mu)
-        f0, total0, r = f, total, self._balance(-f)
-        force = float(self.mu.max() + self.lam.max()) * norm(strain) * self.volume / float(self.spacing.max())
-        goal = max(tolerance * norm(r.reshape(-1)), ROUNDING * force / float(np.sqrt(r.size)))
-        u = np.zeros_like(r)
-        if start is not None:
-            u[:] = start
-            f, total = self._forces(strain, u, self.lam, self.mu)
-            r = self._balance(-f)
-        iterations, kinds = 0, list(self.kinds)
-        while norm(r.reshape(-1)) > goal and kinds and iterations < maximum:
-            size = norm(r.reshape(-1))
-            aim = max(0.9 * goal, SINGLE * size if kinds[0].itemsize == 4 else 0.0)
-            d, steps = self._conjugate(r.astype(kinds[0]), aim, maximum - iterations)
-            iterations, u = iterations + steps, u + d
-            f, total = self._forces(strain, u, self.lam, self.mu)
-            r = self._balance(-f)
-            if not norm(r.reshape(-1)) < 0.5 * size:
-                kinds.pop(0)
-        return self._finish(strain, (u, f, total), (f0, total0), iterations, tolerance / goal if goal > 0 else 0.0)
-
-    def _finish(self, strain: Array, now: tuple[Array, Array, Array], rest: tuple[Array, Array], iterations: int,
-                scale: float) -> ElasticState:  # fmt: skip
-        """A last step along the fluctuation itself leaves no work in the residual: Hill-Mandel to rounding."""
-        (u, f, total), (f0, total0) = now, rest
-        stiff = dot(u.reshape(-1), (f - f0).reshape(-1))
-        s = -dot(u.reshape(-1), f.reshape(-1)) / stiff if stiff > 0 else 0.0
-        u, f, total = (1.0 + s) * u, f + s * (f - f0), total + s * (total - total0)
-        stress = total / self.volume
-        work = float(stress @ strain) + dot(u.reshape(-1), f.reshape(-1)) / self.volume
-        return ElasticState(stress, work, iterations, scale * norm(self._balance(f).reshape(-1)), u)
-
-    def _conjugate(self, r: Array, goal: float, maximum: int) -> tuple[Array, int]:
-        """Preconditioned conjugate gradients for K x = r in the precision of r, which is used up; x and iterations."""
-        lam, mu = self.moduli[r.dtype]
-        x, z, p, q = np.zeros_like(r), np.empty_like(r), np.zeros_like(r), np.empty_like(r)
-        flat = [a.reshape(-1) for a in (p, q, x, r)]
-        zero, total, old, size = np.zeros(6), np.zeros(6), 1.0, norm(flat[3])
-        for iteration in range(maximum):
-            if size <= goal:
-                return x, iteration
-            self._precondition(r, z)
-            rz = dot(flat[3], z.reshape(-1))
-            direct(z.reshape(-1), rz / old, flat[0])
-            old = rz
-            q[:] = 0.0
-            apply_stiffness(p, lam, mu, zero, self.spacing, q, total)
-            self._balance(q)
-            pq = dot(flat[0], flat[1])
-            if not (pq > 0 and np.isfinite(rz)):
-                return x, iteration
-            size = float(np.sqrt(advance(rz / pq, *flat)))
-        return x, maximum
-
-
-def _dual(rows: Array, fields: Array) -> Array:
-    """Combinations d_k of the ``fields`` with <rows_j, d_k> = 1 where j = k, else 0."""
-    gram = np.array([[dot(a.reshape(-1), b.reshape(-1)) for b in fields] for a in rows])
-    inverse = np.linalg.inv(gram)
-    return np.array([sum(inverse[m, k] * fields[m] for m in range(len(fields))) for k in range(len(rows))])
-
-
-def solve_elastic(lam: Array, mu: Array, strain: Array, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
-                  tolerance: float = 1e-6, boundary: str = "periodic") -> ElasticState:  # fmt: skip
-    """One load case of a fresh ``ElasticCell``; several load cases of one cell share the cell."""
-    return ElasticCell(lam, mu, spacing, boundary).solve(strain, tolerance)

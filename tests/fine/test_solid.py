@@ -12,7 +12,7 @@ from hpcms.errors import BadInput
 from hpcms.fine import solid
 from hpcms.fine.solid import Creep, Solid, SolidPhase
 from hpcms.kernels import cell_mirror
-from hpcms.kernels.hex8_elastic import solve_elastic
+from hpcms.kernels.cell_elastic import solve_elastic
 
 DAY = 86400.0
 ICE = SolidPhase(9.33e9, 0.325, 917.0, Creep(3.5e-25, 3.0, 263.15, 60e3, 115e3))

@@ -15,7 +15,7 @@ from hpcms.contracts import Array
 from hpcms.engine import run as run_job
 from hpcms.errors import BridgeViolation
 from hpcms.homogenize import homogenize
-from hpcms.kernels.hex8_elastic import ElasticCell
+from hpcms.kernels.cell_elastic import ElasticCell, labelled
 from hpcms.verify.context import Context
 from hpcms.verify.quantities import further_runs
 from hpcms.verify.quantities.cells import drawn
@@ -46,7 +46,7 @@ def energy_gaps(context: Context, edge: int, fraction: float, tolerance: float, 
     loads = [*np.eye(6), np.array([1.0, -0.5, 0.3, 0.2, -0.7, 0.4])]
     found = []
     for boundary in BOUNDARIES:
-        cell = ElasticCell(lam, mu, boundary=boundary)
+        cell = ElasticCell(*labelled(lam, mu), boundary=boundary)
         gaps = []
         for mean in loads:
             eps = strains(cell.solve(mean, tolerance).displacement, mean, (1.0, 1.0, 1.0), labels.shape)

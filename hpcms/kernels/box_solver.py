@@ -1,0 +1,159 @@
+"""The iterations of ``box_elastic`` in one precision, for load cases or cells of one shape; one thread or several."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from hpcms.contracts import Array
+from hpcms.kernels.box_elastic import Contrast, forces, remain, update
+from hpcms.kernels.box_green import Cells, Green, Support, ahead, along_waves
+from hpcms.kernels.box_rows import along_rows, coefficients
+from hpcms.kernels.box_waves import axis, wave_numbers, weights
+from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
+
+Triple = tuple[int, int, int]
+ROWS = 32  # nodes along x from which on recursions beat waves
+
+
+class Box:
+    """The box solver in one precision, for cells of one shape (or load cases of one cell).
+
+    ``shape``: nodes of the ring along each axis; ``moduli``: Lame moduli of the reference; ``label`` (images, ex, ey, ez) into
+    ``table`` (P, 2), Lame moduli less those of the reference; ``extent``: of the voxels that differ.
+    """
+
+    def __init__(self, shape: Triple, nodes: Triple, mirrored: bool, spacing: Array, moduli: tuple[float, float],
+                 label: Array, extent: Array, table: Array, kind: Any, threads: int = 1) -> None:  # fmt: skip
+        axes = [axis(n, b, mirrored, kind) for n, b in zip(shape, nodes, strict=True)]
+        self.kind, self.threads, self.mirrored = np.dtype(kind), threads, mirrored
+        self.contrast = Contrast(label, extent, table.astype(kind), spacing)
+        self.support = support_of(extent, nodes, (axes[0].centre, axes[1].centre, axes[2].centre))
+        X, Y, Z = (axis_symbol(2.0 * np.pi / n * wave_numbers(n), h) for n, h in zip(shape, spacing, strict=True))
+        wx, wy, wz = (weights(n, mirrored) for n in shape)
+        if not mirrored:
+            Y, Z, wy, wz = np.tile(Y, 2), np.tile(Z, 2), np.tile(wy, 2), np.tile(wz, 2)
+        self.sides, volume, ring = (Z.shape[1], Y.shape[1]), float(np.prod(spacing)), shape[0]
+        share = (wz[:, None] * wy).reshape(-1)
+        self.rows: Array | None = None
+        inverse = np.zeros((6, 1, 1), kind)
+        if not mirrored and ring >= ROWS and 8 * ring * spacing[0] >= max(shape[1] * spacing[1], shape[2] * spacing[2]):
+            rows, self.warm = np.empty((33, share.size)), np.zeros(share.size, np.int64)
+            coefficients(Y, Z, spacing[0], *moduli, ring, nodes[0], share / volume, rows, self.warm)
+            self.rows, stiff = rows.astype(kind), volume / spacing[0] ** 2 / share[0]
+            self.line = stiff * np.array([moduli[0] + 2.0 * moduli[1], moduli[1], moduli[1]])
+            flat = np.flatnonzero((Y[1] == 0.0)[None] & (Z[1] == 0.0)[:, None])
+            self.ring, self.constant = ring, flat.astype(np.int64)
+        else:
+            inverse = np.empty((6, X.shape[1], *self.sides))
+            inverse_symbol(X, Z, Y, *moduli, 0.0, 1.0 / volume, inverse)
+            inverse = inverse.reshape(6, X.shape[1], -1)
+            inverse *= wx[:, None]
+            inverse *= share
+        self.green = Green(axes[0], axes[1], axes[2], inverse.astype(kind, copy=False))
+        self.nodes, self.length = nodes, int(self.support.start[-1])
+
+    def run(self, kernel: Any, tasks: Array, *rest: Any) -> None:
+        """The kernel on all tasks; several threads share them, each task is done by one."""
+        if self.threads == 1:
+            kernel(tasks, *rest)
+            return
+        with ThreadPoolExecutor(self.threads) as pool:
+            list(pool.map(lambda part: kernel(part, *rest), np.array_split(tasks, self.threads)))
+
+    def tasks(self, active: Array, length: int) -> Array:
+        """(tasks, 3): cells cut into as many stretches as there are threads."""
+        edges = np.linspace(0, length, (self.threads if len(active) < 4 * self.threads else 1) + 1).astype(np.int64)
+        return np.array([(m, a, b) for m in active for a, b in pairwise(edges)], np.int64)
+
+    def invert(self, active: Array, v: Array, cells: Cells, W: Array) -> None:
+        """W <- waves of the displacements K0^-1 v."""
+        self.run(ahead, self.tasks(active, self.nodes[0]), v, self.support, self.green, cells, W)
+        flat = W.reshape(*W.shape[:3], -1)
+        tasks = self.tasks(active, flat.shape[3])
+        if self.rows is None:
+            self.run(along_waves, tasks, flat, self.green, cells)
+        else:
+            self.run(along_rows, tasks, flat, self.rows, self.warm, self.line, self.ring, self.constant)
+
+    def waves(self, count: int) -> Array:
+        return np.empty((count, self.nodes[0], 3, *self.sides), self.kind)
+
+    def dense(self, v: Array) -> Array:
+        """(3, bx, by, bz) a vector at the nodes of the box."""
+        out = np.zeros((3, *self.nodes))
+        for x, j in np.ndindex(*self.nodes[:2]):
+            at, first, last = self.support.rows[x, j]
+            start, size = self.support.start[x], (self.support.start[x + 1] - self.support.start[x]) // 3
+            for c in range(3):
+                out[c, x, j, first:last] = v[start + c * size + at :][: last - first]
+        return out
+
+    def residual(self, strain: Array, s: Array, cells: Cells, moved: bool, r: Array) -> tuple[Array, Array, Array]:
+        """r <- -(s + D (u + strain . x)); its lengths, (R, 6) integrals of the stress of D and (R,) work u.(s + D ...)."""
+        R, bx = len(s), self.nodes[0]
+        active, W = np.arange(R), self.waves(R if moved else 1)
+        sums, totals = np.zeros((R, bx, 3)), np.zeros((R, bx, 6))
+        if moved:
+            self.invert(active, s, cells, W)
+        planes = self.tasks(active, bx)
+        self.run(forces, planes, W, moved, self.support, self.green, cells, self.contrast, strain, s, r, sums, totals)
+        self.run(remain, planes, self.support, cells, s, r, sums)
+        gamma, delta, square = sums.sum(axis=1).T
+        return np.sqrt(square), totals.sum(axis=1), gamma + delta
+
+    def conjugate(self, r: Array, s: Array, cells: Cells, goal: Array, limit: int) -> Array:
+        """Iterations from s = 0 until the length of each r is at most its goal; their numbers."""
+        R, bx = r.shape[0], self.nodes[0]
+        w, q, d, W, still = np.zeros_like(r), np.zeros_like(r), np.zeros_like(r), self.waves(R), np.zeros((R, 6))
+        sums, totals = np.zeros((R, bx, 3)), np.zeros((R, bx, 6))
+        alpha, beta, last, steps = np.ones(R), np.zeros(R), np.ones(R), np.zeros(R, np.int64)
+        active = np.flatnonzero(goal < np.inf)
+        for iteration in range(limit):
+            if active.size == 0:
+                return steps
+            self.invert(active, r, cells, W)
+            planes = self.tasks(active, bx)
+            self.run(forces, planes, W, True, self.support, self.green, cells, self.contrast, still, r, w, sums, totals)
+            gamma, delta, _ = sums[active].sum(axis=1).T
+            beta[active] = gamma / last[active] if iteration > 0 else 0.0
+            curvature = gamma + delta - beta[active] * gamma / alpha[active]
+            good = (curvature > 0.0) & (gamma > 0.0) & np.isfinite(gamma)
+            active, gamma, curvature = active[good], gamma[good], curvature[good]
+            planes = planes if good.all() else self.tasks(active, bx)
+            alpha[active], last[active] = gamma / curvature, gamma
+            self.run(update, planes, alpha, beta, self.support, cells, w, q, d, s, r, sums)
+            steps[active] += 1
+            active = active[np.sqrt(sums[active, :, 2].sum(axis=1)) > goal[active]]
+        return steps
+
+
+def support_of(extent: Array, nodes: Triple, centres: Triple) -> Support:
+    """The nodes of the voxels in ``extent`` (ex, ey, 2)."""
+    (ex, ey, _), (bx, by, bz) = extent.shape, nodes
+    first, last = np.full((bx, by), bz), np.zeros((bx, by), np.int64)
+    some = extent[:, :, 1] > extent[:, :, 0]
+    low, high = np.where(some, extent[:, :, 0], bz), np.where(some, extent[:, :, 1] + 1, 0)
+    low, high = np.where(high > bz, 0, low), np.minimum(high, bz)
+    for a in (0, 1):
+        for b in (0, 1):
+            at = np.ix_((np.arange(ex) + a) % bx, (np.arange(ey) + b) % by)
+            first[at], last[at] = np.minimum(first[at], low), np.maximum(last[at], high)
+    count = np.maximum(last - first, 0)
+    first = np.where(count > 0, first, 0)
+    rows = np.stack([np.cumsum(count, axis=1) - count, first, first + count], axis=2).astype(np.int64)
+    start = np.concatenate([[0], 3 * np.cumsum(count.sum(axis=1))]).astype(np.int64)
+    far_y = np.abs(np.arange(by) - centres[1]) + 1
+    far_z = np.maximum(np.abs(first - centres[2]), np.abs(first + count - 1 - centres[2])) + 1
+    reach = [np.where(count > 0, far, 0).max(axis=1) for far in (far_y, far_z)]
+    return Support(start, rows, np.stack(reach, axis=1).astype(np.int64))
+
+
+def extents(other: Array) -> Array:
+    """(ex, ey, 2) int64: first and one past the last voxel of each row along z that is marked."""
+    first = np.argmax(other, axis=2)
+    last = other.shape[2] - np.argmax(other[:, :, ::-1], axis=2)
+    return np.stack([first, np.where(other.any(axis=2), last, first)], axis=2).astype(np.int64)
