@@ -62,16 +62,18 @@ class Conduction:
 
         K, energy = state["conductivity"].copy(), state["energy"].copy()
         k = np.array([phase.conductivity for phase in self.phases.values()], float)
-        outcomes = []
-        for region, phase in enumerate(state["phase"]):
-            if energy[region].any():
-                outcomes.append(Outcome(True, "evaluated: this region's tensor is known"))
-                continue
-            hx, hy, hz = state["spacing"][region].tolist()
-            found = cell_scalar.effective(phase, k, (hx, hy, hz), self.tolerance, self.max_iterations)
-            outcomes.append(_summary(found.outcomes))
-            if outcomes[-1].ok:
-                K[region], energy[region] = found.conductivity, found.energy
+        outcomes = [Outcome(True, "evaluated: this region's tensor is known")] * len(K)
+        unknown = np.flatnonzero(~energy.any(axis=(1, 2)))
+        for spacing in np.unique(state["spacing"][unknown], axis=0):
+            own = unknown[(state["spacing"][unknown] == spacing).all(axis=1)]
+            hx, hy, hz = spacing.tolist()
+            cells = cell_scalar.effective_many(
+                state["phase"][own], k, (hx, hy, hz), self.tolerance, self.max_iterations
+            )
+            for region, found in zip(own.tolist(), cells, strict=True):
+                outcomes[region] = _summary(found.outcomes)
+                if outcomes[region].ok:
+                    K[region], energy[region] = found.conductivity, found.energy
         gradient = drive["gradient"]
         answers = {
             "flux": -np.einsum("rij,rj->ri", K, gradient),
