@@ -59,8 +59,8 @@ def solve(phases: Array, k: Array, spacing: Spacing, tolerance: float, limit: in
     iterations, ratio = np.zeros((3, L), np.int64), np.zeros((3, L))
     whole = np.zeros((nx, ny, 2), np.int64)
     whole[:, :, 1] = nz * L
-    singles = [x.astype(np.float32) for x in (values, weights, inverse)]
-    _solve(values, weights, *singles, whole, jumps, least, tables, shape, tolerance, limit, L, u, r, loads, iterations,
+    k32, w32, i32 = (x.astype(np.float32) for x in (values, weights, inverse))
+    _solve(values, weights, k32, w32, i32, whole, jumps, least, tables, shape, tolerance, limit, L, u, r, loads, iterations,
            ratio)  # fmt: skip
     u, r, loads = (field.reshape(3, -1, L) for field in (u, r, loads))
     return Group(u, r, loads, iterations, ratio)
