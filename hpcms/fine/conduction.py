@@ -59,6 +59,7 @@ class Conduction:
     def solve(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
         """Answers under ``drive["gradient"]`` (R, 3); regions without a tensor are solved first."""
         from hpcms.kernels import cell_scalar
+        from hpcms.kernels.outcomes import together
 
         K, energy = state["conductivity"].copy(), state["energy"].copy()
         k = np.array([phase.conductivity for phase in self.phases.values()], float)
@@ -71,7 +72,7 @@ class Conduction:
                 state["phase"][own], k, (hx, hy, hz), self.tolerance, self.max_iterations
             )
             for region, found in zip(own.tolist(), cells, strict=True):
-                outcomes[region] = _summary(found.outcomes)
+                outcomes[region] = together(found.outcomes)
                 if outcomes[region].ok:
                     K[region], energy[region] = found.conductivity, found.energy
         gradient = drive["gradient"]
@@ -95,13 +96,6 @@ class Conduction:
         """(R,) mean rho c, J/(m3 K)."""
         values = np.array([each.density * each.heat_capacity for each in self.phases.values()])
         return np.array([np.bincount(image.ravel(), minlength=values.size) @ values / image.size for image in phase])
-
-
-def _summary(outcomes: tuple[Outcome, ...]) -> Outcome:
-    """The worst of the three loads, with their iterations together."""
-    worst = max(outcomes, key=lambda outcome: (not outcome.ok, outcome.residual))
-    iterations = sum(outcome.linear_iterations for outcome in outcomes)
-    return Outcome(worst.ok, worst.reason, 1, iterations, worst.residual)
 
 
 MODEL = Conduction

@@ -12,8 +12,9 @@ import numpy as np
 from hpcms.contracts import Array, Outcome
 from hpcms.kernels import cell_scalar_lanes, hex8_scalar, lanes
 from hpcms.kernels.cell_scalar_frame import Spacing, is_mirrored
-from hpcms.kernels.cell_scalar_periodic import Fluctuation, PeriodicCell, outcome
+from hpcms.kernels.cell_scalar_periodic import Fluctuation, PeriodicCell
 from hpcms.kernels.cell_scalar_walls import WalledCell
+from hpcms.kernels.outcomes import outcome
 
 SMALL = 1 << 15  # voxels up to which cells are solved side by side
 SYMMETRIC = 1 << 11  # voxels from which on the octant of a mirrored cell alone is cheaper

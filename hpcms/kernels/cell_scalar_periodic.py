@@ -23,6 +23,7 @@ import numpy as np
 from hpcms.contracts import Array, Outcome
 from hpcms.kernels import green_mirror, green_scalar, hex8_scalar
 from hpcms.kernels.cell_scalar_frame import Spacing, framed
+from hpcms.kernels.outcomes import outcome
 from hpcms.kernels.vectors import advance, directions, dot
 
 _ROUNDING = 1e-14  # nodal loads below this share of what one voxel gives are sums that cancel
@@ -192,12 +193,3 @@ def size_of_load(load: Array, k: Array, weights: Array, jump: Array) -> float:
     voxel = float(np.abs(k).max()) * 4 * float(np.abs(weights[:3] * jump).max())
     size = norm(load)
     return size if size > _ROUNDING * voxel * np.sqrt(load.size) else 0.0
-
-
-def outcome(ratio: float, tolerance: float, iterations: int, limit: int) -> Outcome:
-    """How the iteration ended, with what to do where it failed. ``ratio``: true residual by load."""
-    if ratio <= tolerance:
-        return Outcome(True, "converged", 1, iterations, ratio)
-    advice = "raise max_iterations" if iterations >= limit else "loosen the tolerance: rounding limits this contrast"
-    reason = f"relative residual {ratio:.2e} after {iterations} iterations, wanted {tolerance:.2e}; {advice}"
-    return Outcome(False, reason, 1, iterations, ratio)
