@@ -59,19 +59,22 @@ class Conduction:
     def solve(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
         """Answers under ``drive["gradient"]`` (R, 3); regions without a tensor are solved first."""
         from hpcms.kernels import cell_scalar
+        from hpcms.kernels.outcomes import together
 
         K, energy = state["conductivity"].copy(), state["energy"].copy()
         k = np.array([phase.conductivity for phase in self.phases.values()], float)
-        outcomes = []
-        for region, phase in enumerate(state["phase"]):
-            if energy[region].any():
-                outcomes.append(Outcome(True, "evaluated: this region's tensor is known"))
-                continue
-            hx, hy, hz = state["spacing"][region].tolist()
-            found = cell_scalar.effective(phase, k, (hx, hy, hz), self.tolerance, self.max_iterations)
-            outcomes.append(_summary(found.outcomes))
-            if outcomes[-1].ok:
-                K[region], energy[region] = found.conductivity, found.energy
+        outcomes = [Outcome(True, "evaluated: this region's tensor is known")] * len(K)
+        unknown = np.flatnonzero(~energy.any(axis=(1, 2)))
+        for spacing in np.unique(state["spacing"][unknown], axis=0):
+            own = unknown[(state["spacing"][unknown] == spacing).all(axis=1)]
+            hx, hy, hz = spacing.tolist()
+            cells = cell_scalar.effective_many(
+                state["phase"][own], k, (hx, hy, hz), self.tolerance, self.max_iterations
+            )
+            for region, found in zip(own.tolist(), cells, strict=True):
+                outcomes[region] = together(found.outcomes)
+                if outcomes[region].ok:
+                    K[region], energy[region] = found.conductivity, found.energy
         gradient = drive["gradient"]
         answers = {
             "flux": -np.einsum("rij,rj->ri", K, gradient),
@@ -93,13 +96,6 @@ class Conduction:
         """(R,) mean rho c, J/(m3 K)."""
         values = np.array([each.density * each.heat_capacity for each in self.phases.values()])
         return np.array([np.bincount(image.ravel(), minlength=values.size) @ values / image.size for image in phase])
-
-
-def _summary(outcomes: tuple[Outcome, ...]) -> Outcome:
-    """The worst of the three loads, with their iterations together."""
-    worst = max(outcomes, key=lambda outcome: (not outcome.ok, outcome.residual))
-    iterations = sum(outcome.linear_iterations for outcome in outcomes)
-    return Outcome(worst.ok, worst.reason, 1, iterations, worst.residual)
 
 
 MODEL = Conduction

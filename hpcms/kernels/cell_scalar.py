@@ -1,16 +1,26 @@
-"""Effective conductivity of a voxel cell from the solutions for unit gradients, with the energy of the micro fields."""
+"""Effective conductivity of voxel cells from the solutions for unit gradients, with the energy of the micro fields."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from hpcms.contracts import Array, Outcome
-from hpcms.kernels.cell_scalar_frame import Spacing
-from hpcms.kernels.cell_scalar_periodic import PeriodicCell
+from hpcms.kernels import cell_scalar_lanes, hex8_scalar, lanes
+from hpcms.kernels.cell_scalar_frame import Spacing, is_mirrored
+from hpcms.kernels.cell_scalar_periodic import Fluctuation, PeriodicCell
 from hpcms.kernels.cell_scalar_walls import WalledCell
+from hpcms.kernels.outcomes import outcome
+
+SMALL = 1 << 15  # voxels up to which cells are solved side by side
+SYMMETRIC = 1 << 11  # voxels from which on the octant of a mirrored cell alone is cheaper
+WIDTH = 1 << 18  # numbers of a field of cells side by side, at most; and at most sixteen cells
+T = TypeVar("T")
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -34,39 +44,125 @@ def effective(
     axes: Sequence[int] = (0, 1, 2),
     boundary: str = "periodic",
     single: bool = True,
+    threads: int = 1,
 ) -> Effective:
     """Solve the unit gradients along ``axes``. ``phase``: (nx, ny, nz) uint8; ``k``: (P,) conductivities, W/(m K).
 
     Stops when the true residual is below ``tolerance`` times the load, or after ``limit`` iterations with an
     outcome that says so. ``boundary``: "periodic", "displacement" or "traction" (see ``cell_scalar_walls``).
+    ``single``: iterate a large periodic cell in single precision as far as that goes; the residual is that of double.
+    ``threads``: gradients solved at once; the bits are the same for any number.
     """
-    periodic = boundary == "periodic"
-    cell = PeriodicCell(phase, k, spacing, single) if periodic else WalledCell(phase, k, spacing, boundary)
-    found = [cell.solve(axis, tolerance, limit) for axis in axes]
+
+    def cell() -> PeriodicCell | WalledCell:
+        periodic = boundary == "periodic"
+        return PeriodicCell(phase, k, spacing, single) if periodic else WalledCell(phase, k, spacing, boundary)
+
+    first = cell()
+
+    def solve(axis: int) -> Fluctuation:
+        return (first if threads == 1 else cell()).solve(axis, tolerance, limit)
+
+    found = at_once(solve, axes, threads)
     solved = list(zip(axes, found, strict=True))
-    volume = float(phase.size * np.prod(spacing))
-    mean = float(np.bincount(phase.ravel(), minlength=k.size) @ k) / phase.size * np.eye(3)
-    loads = [cell.load(axis) for axis in range(3)]
-    F = np.array([[cell.inner(loads[i], i, u.u, j) for j, u in solved] for i in range(3)]) / volume
-    R = np.array([[cell.inner(v.u, i, u.r, j) for j, u in solved] for i, v in solved]) / volume
-    P = F[list(axes)].T  # u_i . f_j
-    Q = -(P + R + (P + R).T) / 2  # work of solution i on the stiffness times solution j: A u_j = -f_j - r_j
-    C = _balance(P, Q)
-    K, B = np.full((2, 3, 3), np.nan)
-    K[:, axes] = mean[:, axes] + F @ C
-    B[np.ix_(axes, axes)] = mean[np.ix_(axes, axes)] + C.T @ P + P.T @ C + C.T @ Q @ C
-    return Effective(K, B, tuple(one.outcome for one in found))
+    loads = [first.load(axis) for axis in range(3)]
+    F = np.array([[first.inner(loads[i], i, u.u, j) for j, u in solved] for i in range(3)])
+    R = np.array([[first.inner(v.u, i, u.r, j) for j, u in solved] for i, v in solved])
+    mean, volume = _means(phase[None], k), float(phase.size * np.prod(spacing))
+    K, B = _tensors(mean, F[None] / volume, R[None] / volume, axes)
+    return Effective(K[0], B[0], tuple(one.outcome for one in found))
+
+
+def effective_many(
+    phases: Array, k: Array, spacing: Spacing, tolerance: float, limit: int = 2000, threads: int = 1
+) -> list[Effective]:
+    """``effective`` of many periodic cells, ``phases``: (R, nx, ny, nz). Small ones are solved side by side.
+
+    The bits of a cell depend neither on its company nor on the number of threads.
+    """
+    voxels = int(np.prod(phases.shape[1:]))
+    alone = np.array([voxels > SMALL or (voxels >= SYMMETRIC and is_mirrored(phase)) for phase in phases], bool)
+    many = np.flatnonzero(~alone)
+    width = max(1, min(hex8_scalar.SIDE, WIDTH // voxels))
+    groups = [many[start : start + width] for start in range(0, many.size, width)]
+    found: dict[int, Effective] = {}
+    for group, ones in zip(
+        groups, at_once(lambda g: _group(phases[g], k, spacing, tolerance, limit), groups, threads), strict=True
+    ):
+        found.update(zip(group.tolist(), ones, strict=True))
+    failed = [place for place, one in found.items() if not all(outcome.ok for outcome in one.outcomes)]
+    rest = [*np.flatnonzero(alone).tolist(), *failed]
+    again = at_once(lambda r: effective(phases[r], k, spacing, tolerance, limit), rest, threads)
+    found.update(zip(rest, again, strict=True))
+    return [found[place] for place in range(len(phases))]
+
+
+def at_once(function: Callable[[T], S], items: Iterable[T], threads: int) -> list[S]:
+    """The results of all items in their order, computed by so many threads."""
+    if threads == 1:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, items))
 
 
 def fluctuation(
     phase: Array, k: Array, spacing: Spacing, gradient: Array, tolerance: float, limit: int = 2000
 ) -> Array:
     """(nx, ny, nz) periodic part (K) of the temperature at the lower corners of the voxels under ``gradient`` (K/m)."""
-    cell = PeriodicCell(phase, k, spacing)
+    cell = PeriodicCell(phase, k, spacing, octant=False)
     total = np.zeros(phase.shape)
     for axis in np.flatnonzero(gradient):
         total += gradient[axis] * cell.everywhere(cell.solve(int(axis), tolerance, limit), int(axis))
     return total
+
+
+def _group(phases: Array, k: Array, spacing: Spacing, tolerance: float, limit: int) -> list[Effective]:
+    """A few cells side by side."""
+    found = cell_scalar_lanes.solve(phases, k, spacing, tolerance, limit)
+    volume = float(phases[0].size * np.prod(spacing))
+    F, R = _products(found.loads, found.u) / volume, _products(found.u, found.r) / volume
+    K, B = _tensors(_means(phases, k), F, R, (0, 1, 2))
+    ends = [
+        tuple(outcome(ratio, tolerance, n, limit) for ratio, n in zip(ratios, counts, strict=True))
+        for ratios, counts in zip(found.ratio.T.tolist(), found.iterations.T.tolist(), strict=True)
+    ]
+    return [Effective(*one) for one in zip(K, B, ends, strict=True)]
+
+
+def _products(a: Array, b: Array) -> Array:
+    """(L, 3, 3) ``a_i . b_j`` of the fields (3, nodes, L) of L cells."""
+    L = a.shape[2]
+    out = np.empty((3, 3, L))
+    for i, j in np.ndindex(3, 3):
+        lanes.dots(a[i].reshape(-1), b[j].reshape(-1), L, out[i, j])
+    return np.moveaxis(out, 2, 0)
+
+
+def _means(phases: Array, k: Array) -> Array:
+    """(R,) mean conductivity of each cell."""
+    size = phases[0].size
+    return np.array([float(np.bincount(phase.ravel(), minlength=k.size) @ k) / size for phase in phases])
+
+
+def _tensors(mean: Array, F: Array, R: Array, axes: Sequence[int]) -> tuple[Array, Array]:
+    """Conductivities and energies (N, 3, 3) of N cells.
+
+    ``F``: (N, 3, A) work by volume of the load of each axis on the solution of each axis asked for; ``R``: (N, A, A) the same
+    of the solutions on the residuals.
+    """
+    N, asked = len(mean), list(axes)
+    means = mean[:, None, None] * np.eye(3)
+    P = F[:, asked].swapaxes(1, 2)  # u_i . f_j
+    Q = (
+        -(P + R + (P + R).swapaxes(1, 2)) / 2
+    )  # work of solution i on the stiffness times solution j: A u_j = -f_j - r_j
+    C = _balance(P, Q)
+    CT = C.swapaxes(1, 2)
+    K, B = np.full((2, N, 3, 3), np.nan)
+    K[:, :, asked] = means[:, :, asked] + F @ C
+    places = np.ix_(range(N), asked, asked)
+    B[places] = means[places] + CT @ P + P.swapaxes(1, 2) @ C + CT @ Q @ C
+    return K, B
 
 
 def _balance(P: Array, Q: Array) -> Array:
@@ -75,8 +171,8 @@ def _balance(P: Array, Q: Array) -> Array:
     Conjugate gradients do so for each load alone; across loads it holds only to the tolerance of the iteration.
     Solutions that vanish (layers seen along) drop out.
     """
-    norm = np.sqrt(np.clip(np.diag(Q), 0, None))
-    inverse = np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)[:, None]
-    unit = inverse * Q * inverse.T
+    norm = np.sqrt(np.clip(np.diagonal(Q, axis1=1, axis2=2), 0, None))
+    inverse = np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)[:, :, None]
+    unit = inverse * Q * inverse.swapaxes(1, 2)
     C: Array = -inverse * (np.linalg.pinv(unit, rcond=1e-13, hermitian=True) @ (inverse * P))
     return C

@@ -44,12 +44,12 @@ class Frame:
         return image
 
 
-def framed(phase: Array, k: Array, spacing: Spacing) -> Frame:
+def framed(phase: Array, k: Array, spacing: Spacing, octant: bool = True) -> Frame:
     """Choose the reference coefficient that leaves the smallest box; turn and roll the cell so that the box is first.
 
     The longest axis becomes z, the direction of the vectorised loops. Without a phase that conducts nothing is solved.
     """
-    if is_mirrored(phase):
+    if octant and is_mirrored(phase):
         return _octant(phase, k, spacing)
     first, second, third = (int(axis) for axis in np.argsort(phase.shape, kind="stable"))
     order = (first, second, third)

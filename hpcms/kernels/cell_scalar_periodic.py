@@ -23,12 +23,13 @@ import numpy as np
 from hpcms.contracts import Array, Outcome
 from hpcms.kernels import green_mirror, green_scalar, hex8_scalar
 from hpcms.kernels.cell_scalar_frame import Spacing, framed
+from hpcms.kernels.outcomes import outcome
 from hpcms.kernels.vectors import advance, directions, dot
 
 _ROUNDING = 1e-14  # nodal loads below this share of what one voxel gives are sums that cancel
 _SINGLE = 1e-4  # reduction of the residual that single precision is asked for at a time
 _DRIFT = 0.1  # share of the true residual that a replaced one may miss before directions are given up
-_LARGE = 1 << 15  # nodes of a box below which single precision gains nothing
+_LARGE = 1 << 14  # nodes of a box below which single precision gains nothing
 _HURRY = 0.9  # share of the wanted residual aimed at in single precision, whose own residual drifts
 
 
@@ -59,11 +60,11 @@ class _Krylov:
 class PeriodicCell:
     """A cell with its work space, used for all its loads. ``k``: (P,) conductivity of each label in ``phase``.
 
-    ``single``: iterate in single precision as far as it goes.
+    ``single``: iterate in single precision as far as it goes; ``octant``: use the mirror symmetry where there is one.
     """
 
-    def __init__(self, phase: Array, k: Array, spacing: Spacing, single: bool = True) -> None:
-        self.frame = frame = framed(phase, k, spacing)
+    def __init__(self, phase: Array, k: Array, spacing: Spacing, single: bool = True, octant: bool = True) -> None:
+        self.frame = frame = framed(phase, k, spacing, octant)
         self.copies = 8 if frame.octant else 1
         self.kinds = (np.float32, np.float64) if single and np.prod(frame.box) > _LARGE else (np.float64,)
         self.extent, weights = hex8_scalar.extents(frame.contrast), hex8_scalar.weights(frame.spacing)
@@ -106,14 +107,11 @@ class PeriodicCell:
         return Fluctuation(u.ravel(), r.ravel(), outcome(ratio, tolerance, iterations, limit))
 
     def everywhere(self, found: Fluctuation, axis: int) -> Array:
-        """(nx, ny, nz) the fluctuation (K) at all nodes of the image, the lower corners of its voxels."""
+        """(nx, ny, nz) the fluctuation (K) at all nodes of the image, the lower corners of its voxels; not of an octant."""
         frame, place = self.frame, self._place(axis)
         u, r = (x.reshape(frame.box) for x in (found.u, found.r))
-        source = -r - self._contrast(u, place, 1.0)
-        if frame.octant:
-            raise ValueError("an octant does not know the whole field")
         padded, out = np.zeros(frame.shape), np.empty(frame.shape)
-        padded[tuple(slice(n) for n in frame.box)] = source
+        padded[tuple(slice(n) for n in frame.box)] = -r - self._contrast(u, place, 1.0)
         green_scalar.prepare(frame.shape, frame.shape, frame.spacing, frame.reference).solve(padded, out)
         return frame.back(out)
 
@@ -195,12 +193,3 @@ def size_of_load(load: Array, k: Array, weights: Array, jump: Array) -> float:
     voxel = float(np.abs(k).max()) * 4 * float(np.abs(weights[:3] * jump).max())
     size = norm(load)
     return size if size > _ROUNDING * voxel * np.sqrt(load.size) else 0.0
-
-
-def outcome(ratio: float, tolerance: float, iterations: int, limit: int) -> Outcome:
-    """How the iteration ended, with what to do where it failed. ``ratio``: true residual by load."""
-    if ratio <= tolerance:
-        return Outcome(True, "converged", 1, iterations, ratio)
-    advice = "raise max_iterations" if iterations >= limit else "loosen the tolerance: rounding limits this contrast"
-    reason = f"relative residual {ratio:.2e} after {iterations} iterations, wanted {tolerance:.2e}; {advice}"
-    return Outcome(False, reason, 1, iterations, ratio)

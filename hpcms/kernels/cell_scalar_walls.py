@@ -14,7 +14,8 @@ import numpy as np
 from hpcms.contracts import Array
 from hpcms.kernels import green_scalar, hex8_scalar
 from hpcms.kernels.cell_scalar_frame import Spacing
-from hpcms.kernels.cell_scalar_periodic import Fluctuation, norm, outcome, size_of_load
+from hpcms.kernels.cell_scalar_periodic import Fluctuation, norm, size_of_load
+from hpcms.kernels.outcomes import outcome
 from hpcms.kernels.vectors import advance, dot
 
 

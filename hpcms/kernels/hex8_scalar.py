@@ -16,7 +16,11 @@ from hpcms.contracts import Array
 from hpcms.kernels import jit
 
 CHUNK = 128  # voxels of a z-row treated at a time
-ROW = CHUNK + 8  # rows of one buffer at a constant distance: the compiler sees that they do not overlap
+SIDE = 16  # cells side by side, at most, and the voxels of each treated at a time
+ROW = (
+    max(CHUNK, SIDE * SIDE) + 2 * SIDE + 8
+)  # rows of one buffer at a constant distance: the compiler sees that they do not overlap
+UPPER = 4 * ROW + SIDE  # where the rows of the upper nodes start
 
 
 def weights(spacing: tuple[float, float, float]) -> Array:
@@ -50,61 +54,68 @@ def _gather(u00: Array, u10: Array, u01: Array, u11: Array, t: Array) -> None:
 
 
 @jit
-def _voxels(k: Array, w: Array, jump: Array, t: Array, g: Array) -> None:
-    """Forces of a line of voxels: rows 0-3 of ``g`` on their lower nodes, rows 4-7, one further, on the upper ones."""
+def _voxels(k: Array, w: Array, jump: Array, step: int, t: Array, g: Array) -> None:
+    """Forces of a line of voxels: rows 0-3 of ``g`` on their lower nodes, rows 4-7 on the upper ones, ``step`` further."""
     w0, w1, w2, w3, w4, w5, w6 = w[0], w[1], w[2], w[3], w[4], w[5], w[6]
     four = k.dtype.type(4)
     jx, jy, jz = four * jump[0], four * jump[1], four * jump[2]
+    up = t[step:]  # a slice, as the sum of an index and a step could be negative for all the compiler knows
     for n in range(k.size):
         c = k[n]
         s0, s1, s2, s3 = t[n], t[ROW + n], t[2 * ROW + n], t[3 * ROW + n]
-        e0, e1, e2, e3 = t[n + 1], t[ROW + n + 1], t[2 * ROW + n + 1], t[3 * ROW + n + 1]
+        e0, e1, e2, e3 = up[n], up[ROW + n], up[2 * ROW + n], up[3 * ROW + n]
         x, y, z = c * w0 * (e1 + s1 + jx), c * w1 * (e2 + s2 + jy), c * w2 * (e0 - s0 + jz)
         xy, xz, yz, xyz = c * w3 * (e3 + s3), c * w4 * (e1 - s1), c * w5 * (e2 - s2), c * w6 * (e3 - s3)
-        m = 4 * ROW + n + 1
+        m = UPPER + n
         g[n], g[ROW + n], g[2 * ROW + n], g[3 * ROW + n] = -z, x - xz, y - yz, xy - xyz
         g[m], g[ROW + m], g[2 * ROW + m], g[3 * ROW + m] = z, x + xz, y + yz, xy + xyz
     for row in range(4):
-        g[row * ROW + k.size] = 0.0
-        g[(row + 4) * ROW] = 0.0
+        for n in range(step):
+            g[row * ROW + k.size + n] = 0
+            g[row * ROW + UPPER - 1 - n] = 0
 
 
 @jit
-def _scatter(f0: Array, f1: Array, side: float, g: Array) -> None:
+def _scatter(f0: Array, f1: Array, side: float, step: int, g: Array) -> None:
     """Add forces to two lines of nodes, neighbours along x, on the lower (-1) or upper (1) ``side`` in y."""
+    h = g[UPPER - step :]
     for n in range(f0.size):
-        m = n + 4 * ROW
-        even = g[n] + g[m] + side * (g[2 * ROW + n] + g[2 * ROW + m])
-        odd = g[ROW + n] + g[ROW + m] + side * (g[3 * ROW + n] + g[3 * ROW + m])
+        even = g[n] + h[n] + side * (g[2 * ROW + n] + h[2 * ROW + n])
+        odd = g[ROW + n] + h[ROW + n] + side * (g[3 * ROW + n] + h[3 * ROW + n])
         f0[n] += even - odd
         f1[n] += even + odd
 
 
 @jit
-def apply(u: Array, k: Array, extent: Array, w: Array, jump: Array, out: Array) -> None:
+def apply(
+    u: Array, k: Array, extent: Array, w: Array, jump: Array, out: Array, step: int = 1, voxels: int = CHUNK
+) -> None:
     """``out += K (u + gradient . x)``, K the stiffness of the voxel coefficients ``k``.
 
     u, out: (bx, by, bz); k: (ex, ey, ez); extent: ``extents(k)``; w: ``weights``; jump: (3,) gradient times spacing.
-    All but ``extent`` in one precision, which is the precision of the computation.
+    All but ``extent`` in one precision, which is the precision of the computation. ``step``: places from a node to the next
+    one along z, which is the number of cells side by side (``lanes``): bz, ez and extent count places. ``voxels``: treated at a
+    time; the order of sums at a node depends on it, not on ``step``.
     """
     bx, by, bz = u.shape
-    t, g, low, high = np.empty(4 * ROW, u.dtype), np.empty(8 * ROW, u.dtype), u.dtype.type(-1), u.dtype.type(1)
+    chunk = voxels * step
+    t, g, low, high = np.empty(4 * ROW, u.dtype), np.empty(UPPER + 4 * ROW, u.dtype), u.dtype.type(-1), u.dtype.type(1)
     for i in range(k.shape[0]):
         i1 = i + 1 if i + 1 < bx else 0
         for j in range(k.shape[1]):
             j1 = j + 1 if j + 1 < by else 0
-            for z in range(extent[i, j, 0], extent[i, j, 1], CHUNK):
-                end = min(z + CHUNK, extent[i, j, 1])
-                n = min(end + 1, bz)
+            for z in range(extent[i, j, 0], extent[i, j, 1], chunk):
+                end = min(z + chunk, extent[i, j, 1])
+                n = min(end + step, bz)
                 _gather(u[i, j, z:n], u[i1, j, z:n], u[i, j1, z:n], u[i1, j1, z:n], t)
                 if n == end:  # the last node of the line is the first one of the ring
-                    _gather(u[i, j, :1], u[i1, j, :1], u[i, j1, :1], u[i1, j1, :1], t[end - z :])
-                _voxels(k[i, j, z:end], w, jump, t, g)
-                _scatter(out[i, j, z:n], out[i1, j, z:n], low, g)
-                _scatter(out[i, j1, z:n], out[i1, j1, z:n], high, g)
+                    _gather(u[i, j, :step], u[i1, j, :step], u[i, j1, :step], u[i1, j1, :step], t[end - z :])
+                _voxels(k[i, j, z:end], w, jump, step, t, g)
+                _scatter(out[i, j, z:n], out[i1, j, z:n], low, step, g)
+                _scatter(out[i, j1, z:n], out[i1, j1, z:n], high, step, g)
                 if n == end:
-                    _scatter(out[i, j, :1], out[i1, j, :1], low, g[end - z :])
-                    _scatter(out[i, j1, :1], out[i1, j1, :1], high, g[end - z :])
+                    _scatter(out[i, j, :step], out[i1, j, :step], low, step, g[end - z :])
+                    _scatter(out[i, j1, :step], out[i1, j1, :step], high, step, g[end - z :])
 
 
 def element_matrix(spacing: tuple[float, float, float]) -> Array:
