@@ -20,6 +20,13 @@ LOADS = ("11", "22", "33", "23", "13", "12", "all")
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option("--elastic", multiple=True, metavar="PHASE=E,NU", help="Young's modulus and Poisson ratio of a phase.")
 @click.option("--conductivity", multiple=True, metavar="PHASE=K", help="Conductivity of a phase.")
+@click.option("--law", multiple=True, metavar="PHASE=LAW:KEY=VALUE,...", help="Law of a phase; follows a load path.")
+@click.option("--strain", type=float, help="With --law: the strain (tensor component) that --load ends with.")
+@click.option("--steps", type=int, help="With --law: equal steps to that strain.")
+@click.option("--stress-free", metavar="11,22,...", help="With --law: components whose mean stress is zero.")
+@click.option("--time", type=float, help="With --law: seconds to that strain.")
+@click.option("--temperature", type=float, help="With --law: in K.")
+@click.option("--tangent", is_flag=True, default=None, help="With --law: the tangent of each step as well.")
 @click.option("--threshold", help="Of a grey image: otsu, or a grey value. Below is phase 0, above phase 1.")
 @click.option("--crop", metavar="X0:X1,Y0:Y1,Z0:Z1", help="Use a part of the image, in voxels.")
 @click.option("--mirror", is_flag=True, help="Make the image periodic by mirroring it.")
@@ -32,6 +39,7 @@ def homogenize(
     image: Path,
     elastic: tuple[str, ...],
     conductivity: tuple[str, ...],
+    law: tuple[str, ...],
     threshold: str | None,
     crop: str | None,
     as_json: bool,
@@ -40,10 +48,22 @@ def homogenize(
     """Effective stiffness or conductivity of IMAGE (.npy, .tif, .zarr, .h5): trilinear hexahedra.
 
     Name the property of every phase, for example --elastic 0=1MPa,0.3 --elastic "1=9.33 GPa,0.325". Units may be
-    left out: then Pa and W/(m K).
+    left out: then Pa and W/(m K). With laws the image is strained step by step, for example
+    --law 0=j2:E=1,nu=0.3,yield=0.005,hardening=0.05 --law 1=elastic:E=10,nu=0.3 --load 12 --strain 0.01 --steps 10.
     """
+    if law:
+        if elastic or conductivity or options.pop("boundary") != "periodic":
+            raise BadInput("--law goes without --elastic and --conductivity, and with --boundary periodic")
+        from hpcms.cli.loading import show_path
+
+        cut = {"threshold": _threshold(threshold), "crop": None if crop is None else _crop(crop)}
+        show_path(image, law, {**options, **cut}, Output(as_json))
+        return
+    for name in ("strain", "steps", "stress_free", "time", "temperature", "tangent"):
+        if options.pop(name) is not None:
+            raise BadInput(f"--{name.replace('_', '-')} goes with --law only")
     if bool(elastic) == bool(conductivity):
-        raise BadInput("give either --elastic or --conductivity for every phase", "--conductivity 0=0.024 ...")
+        raise BadInput("give either --elastic or --conductivity or --law for every phase", "--conductivity 0=0.024 ...")
     from hpcms.homogenize import homogenize as compute
 
     out = Output(as_json)

@@ -21,20 +21,20 @@ from hpcms.kernels.law_cell import LawSolver, Start, Step
 from hpcms.kernels.law_grid import LawGrid
 from hpcms.kernels.laws import AnyLaw
 
-COMPONENTS = ("11", "22", "33", "23", "13", "12")
+Component = Literal["11", "22", "33", "23", "13", "12"]
+COMPONENTS: tuple[Component, ...] = ("11", "22", "33", "23", "13", "12")
 PLANES = {"": (0, 1, 2, 3, 4, 5), "xy": (0, 1, 5)}
 HILL = 1e-9  # a larger gap between <sigma:eps> and <sigma>:<eps> is a failure
 LOSS = 1e-6  # so is a step that makes more energy than this share of what it works with
-Component = Literal["11", "22", "33", "23", "13", "12"]
 
 
 @dataclass(frozen=True)
 class Inelastic:
     """Mean stress for a mean strain (Mandel), with consistent tangents, energy and dissipation.
 
-    ``stress_components``: components whose mean stress is prescribed by the drive ``stress``; the strain that they reach is in the
-    answer ``strain``, and the tangent is that of the other components while those stresses stay. ``plane = "xy"``: only the
-    columns 11, 22, 12 of the tangent; a cell one voxel thick is then solved with plane quadrilaterals.
+    ``stress_components``: components whose mean stress is prescribed, zero or by a drive ``stress``; the strain that they reach
+    is in the answer ``strain``, and the tangent is that of the other components while those stresses stay. ``plane = "xy"``:
+    only the columns 11, 22, 12 of the tangent; a cell one voxel thick is then solved with plane quadrilaterals.
 
     ``energy`` is the stored energy. ``dissipation`` is what the laws dissipate plus ``excess``, the (second order) part by which
     backward Euler lowers the energy too much, so stress : strain increment = change of energy + dissipation in every step; at a
@@ -53,6 +53,7 @@ class Inelastic:
     stress_components: tuple[Component, ...] = ()
     max_iterations: Annotated[int, Unit("", least=1)] = 40
 
+    drives: ClassVar[tuple[str, ...]] = ("strain", "temperature", "dt")
     answers: ClassVar[tuple[str, ...]] = ("stress", "strain", "tangent", "tangent_temperature", "work", "energy", "dissipation",
                                           "excess", "density")  # fmt: skip
     guesses: ClassVar[tuple[str, ...]] = ("trial", "trial_strain", "response")
@@ -65,10 +66,6 @@ class Inelastic:
             raise BadInput("inelastic: a component of the stress is named twice")
         if not self.phases or all(law.void for law in self.phases.values()):
             raise BadInput("inelastic: no phase has a stiffness")
-
-    @property
-    def drives(self) -> tuple[str, ...]:
-        return ("strain", "temperature", "dt", *(("stress",) if self.stress_components else ()))
 
     @property
     def pairing(self) -> tuple[str, str] | None:
@@ -116,7 +113,7 @@ class Inelastic:
         density, outcomes = np.array([law.density for law in self.phases.values()]), []
         for r in range(R):
             one = {name: value[r] for name, value in state.items()}
-            given = {name: np.asarray(drive[name][r], float) for name in self.drives}
+            given = {name: np.asarray(drive[name][r], float) for name in (*self.drives, "stress") if name in drive}
             answers["density"][r] = density[one["phase"]].mean()
             found, outcome = self._region(one, given, {name: value[r] for name, value in new.items()})
             outcomes.append(outcome)

@@ -296,7 +296,7 @@ class LawSolver:
         order, as the derivative of the stress by the residual is the response.
         """
         u, grid = done.u, self.grid
-        ends = [np.eye(grid.length)[grid.nodes + k] for k in range(len(grid.free))] if grid.free else []
+        ends = [(np.arange(grid.length) == grid.nodes + k).astype(float) for k in range(len(grid.free))]
         for count in range(4):
             inner, before = u.copy(), start.u0.copy()
             inner[grid.nodes :], before[grid.nodes :] = 0.0, 0.0
