@@ -18,7 +18,7 @@ from hpcms.errors import BadInput
 from hpcms.problem.mesh import Mesh
 
 COMPONENTS = {"11": 0, "22": 1, "33": 2, "23": 3, "13": 4, "12": 5}
-WIDTH = {"strain": 6, "gradient": 3}
+WIDTH = {"strain": 6, "gradient": 3, "deformation": 9}
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Driver:
     ``temperature`` is used where the path of a point has none.
     """
 
-    drives: Literal["strain", "gradient"] = "strain"
+    drives: Literal["strain", "gradient", "deformation"] = "strain"
     held: tuple[Literal["11", "22", "33", "23", "13", "12"], ...] = ()
     temperature: Annotated[float, Unit("K", above=0)] = 263.15
 
@@ -57,7 +57,7 @@ class Path:
 
 
 class DriverAtSites:
-    """See ``field.Bound``. The unknown is (S, 6) Mandel strains or (S, 3) gradients."""
+    """See ``field.Bound``. The unknown is (S, 6) Mandel strains, (S, 3) gradients or (S, 9) deformation gradients."""
 
     reads: tuple[str, ...] = ()
 
@@ -78,7 +78,8 @@ class DriverAtSites:
         self.fixed = np.flatnonzero(fixed)
 
     def begin(self) -> Array:
-        return np.zeros(self.shape)
+        rest = np.eye(3).reshape(9) if self.unknown == "deformation" else 0.0
+        return np.zeros(self.shape) + rest
 
     def predict(self, step: Step) -> Array:
         return self.constrain(step.previous[self.unknown], step)
@@ -94,8 +95,8 @@ class DriverAtSites:
 
     def sites(self, values: Values, step: Step) -> Arrays:
         drive = np.array(values[self.unknown], dtype=float)
-        if self.unknown == "gradient":
-            return {"gradient": drive}
+        if self.unknown != "strain":
+            return {self.unknown: drive}
         known = [float(p(step.t)[0]) if p.given else self.driver.temperature for p in self.temperature]
         return {"strain": drive, "temperature": np.array(known), "dt": np.full(len(drive), step.dt)}
 
@@ -121,7 +122,7 @@ class DriverAtSites:
         return sp.csr_matrix((tangent.reshape(-1), columns.reshape(-1), ends), shape=(points * width,) * 2)
 
     def summary(self, values: Values, step: Step) -> dict[str, float]:
-        """The largest strain or gradient of a point, its norm."""
+        """The largest strain, gradient or deformation gradient of a point, its norm."""
         return {f"largest_{self.unknown}": float(np.linalg.norm(values[self.unknown], axis=1).max())}
 
 

@@ -30,7 +30,7 @@ from hpcms.store.run import OpenedRun, open_run
 
 DEADLINE = 3600.0  # seconds without any finished task after which a run gives up
 UNITS = {
-    "temperature": "K", "displacement": "m", "strain": "1", "stress": "Pa", "tangent": "Pa", "gradient": "K/m",
+    "temperature": "K", "displacement": "m", "strain": "1", "deformation": "1", "stress": "Pa", "tangent": "Pa", "gradient": "K/m",
     "flux": "W/m2", "work": "J/m3", "energy": "J/m3", "dissipation": "J/m3", "creep_rate": "1/s", "density": "kg/m3",
     "capacity": "J/(m3 K)", "dt": "s", "creep_strain": "1", "conductivity": "W/(m K)", "x": "m", "y": "m", "z": "m",
 }  # fmt: skip

@@ -130,7 +130,7 @@ def _check_sites(sites: tuple[Site, ...], domain: Domain | None, problems: Probl
 
 def _check_path(i: int, site: Site, problems: Problems) -> None:
     path = ("sites", i, "path")
-    drives = ("gradient", "strain", "stress", "temperature")
+    drives = ("gradient", "strain", "deformation", "stress", "temperature")
     kinds = [tuple(d for d in drives if getattr(point, d) is not None) for point in site.path]
     for k, (point, kind) in enumerate(zip(site.path, kinds, strict=True)):
         if not kind:

@@ -95,6 +95,7 @@ class Drive:
     time: Annotated[float, Unit("s")]
     gradient: Annotated[tuple[float, float, float], Unit("K/m")] | None = None
     strain: tuple[float, float, float, float, float, float] | None = None
+    deformation: tuple[float, float, float, float, float, float, float, float, float] | None = None  # 11 12 13 21 .. 33
     stress: Annotated[tuple[float, float, float, float, float, float], Unit("Pa")] | None = None
     temperature: Annotated[float, Unit("K", above=0)] | None = None
 

@@ -25,15 +25,12 @@ STORED = 11 * LANES  # F^-T, mu - lam/2 (J^2 - 1), lam J^2
 
 
 @numba.njit(**JIT)
-def _put(s: Any, lane: int, F: Any, c: int, d: Any) -> None:
-    """Gradient rows of component c at the eight points, from its derivatives."""
-    x, y, z = d
-    for q in range(8):
-        a, b, e = q >> 2, q >> 1 & 1, q & 1
-        p = q * POINT + 3 * c * LANES + lane
-        s[p] = x[2 * b + e] + F[3 * c]
-        s[p + LANES] = y[2 * a + e] + F[3 * c + 1]
-        s[p + 2 * LANES] = z[2 * a + b] + F[3 * c + 2]
+def _put(s: Any, p: int, x: Any, y: Any, z: Any, f: Any, qx: int, qy: int, qz: int) -> None:
+    """Gradient of one component at one point, from its derivatives along the axes."""
+    p += (4 * qx + 2 * qy + qz) * POINT
+    s[p] = x[2 * qy + qz] + f[0]
+    s[p + LANES] = y[2 * qx + qz] + f[1]
+    s[p + 2 * LANES] = z[2 * qx + qy] + f[2]
 
 
 @numba.njit(**JIT)
@@ -49,8 +46,18 @@ def _row(s: Any, lane: int, c: int, axis: int, one: int, two: int) -> Any:
 def _gradients(v: Any, g: Any, F: Any, s: Any) -> None:
     """Corner displacements v of a block -> s[point, entry, lane] = F + grad u."""
     for c in range(3):
+        f = (F[3 * c], F[3 * c + 1], F[3 * c + 2])
         for lane in range(LANES):
-            _put(s, lane, F, c, _derivatives(v, c, lane, g))
+            x, y, z = _derivatives(v, c, lane, g)
+            p = 3 * c * LANES + lane
+            _put(s, p, x, y, z, f, 0, 0, 0)
+            _put(s, p, x, y, z, f, 0, 0, 1)
+            _put(s, p, x, y, z, f, 0, 1, 0)
+            _put(s, p, x, y, z, f, 0, 1, 1)
+            _put(s, p, x, y, z, f, 1, 0, 0)
+            _put(s, p, x, y, z, f, 1, 0, 1)
+            _put(s, p, x, y, z, f, 1, 1, 0)
+            _put(s, p, x, y, z, f, 1, 1, 1)
 
 
 @numba.njit(**JIT)
@@ -83,24 +90,26 @@ def _respond(s: Any, moduli: Any, weight: float, t: Any, sums: Any) -> float:
             lowest = min(lowest, J)
             safe = max(J, 1e-12)
             inverse = 1.0 / safe
-            t[o], t[o + LANES], t[o + 2 * LANES] = A * inverse, B * inverse, C * inverse
-            t[o + 3 * LANES], t[o + 4 * LANES] = (c * h - b * i) * inverse, (a * i - c * g) * inverse
-            t[o + 5 * LANES], t[o + 6 * LANES] = (b * g - a * h) * inverse, (b * f - c * e) * inverse
-            t[o + 7 * LANES], t[o + 8 * LANES] = (c * d - a * f) * inverse, (a * e - b * d) * inverse
             la, mu = weight * moduli[0, lane], weight * moduli[1, lane]
             push = 0.5 * la * (safe * safe - 1.0) - mu
             t[o + 9 * LANES], t[o + 10 * LANES] = -push, la * safe * safe
             square, norm = -3.0, 0.0
+            G = (A * inverse, B * inverse, C * inverse,
+                 (c * h - b * i) * inverse, (a * i - c * g) * inverse, (b * g - a * h) * inverse,
+                 (b * f - c * e) * inverse, (c * d - a * f) * inverse, (a * e - b * d) * inverse)  # fmt: skip
             for k in range(9):
                 value = s[p + k * LANES]
-                stress = mu * value + push * t[o + k * LANES]
+                stress = mu * value + push * G[k]
                 square += value * value
                 norm += stress * stress
                 s[p + k * LANES] = stress
-                sums[k] += stress
+                t[o + k * LANES] = G[k]
             log = np.log(safe)
             sums[9] += 0.5 * mu * (square - 2.0 * log) + 0.25 * la * (safe * safe - 1.0 - 2.0 * log)
             sums[10] += norm / weight
+        for k in range(9):
+            for lane in range(LANES):
+                sums[k] += s[q * POINT + k * LANES + lane]
     return lowest
 
 
@@ -110,8 +119,8 @@ def evaluate_finite(
 ) -> float:
     """f (3, nodes + 1) <- internal forces at the fluctuation u under the mean F (9,); the lowest J of all points.
 
-    moduli: (blocks, 2, LANES) lam, mu in Pa, 0 for fillers; t: (blocks, 8 * 11 * LANES), for ``tangent_finite``; sums:
-    (11,) integrals of P, of W and of P:P. Where J <= 0 they are of no use.
+    moduli: (blocks, 2, LANES) lam, mu in Pa, 0 for fillers; t: (blocks, 8 * 11 * LANES), for
+    ``tangent_finite``; sums: (11,) integrals of P, of W and of P:P. Where J <= 0 they are of no use.
     """
     v, s = np.empty(24 * LANES), np.empty(8 * POINT)
     g = (geo[0], geo[1], geo[2], geo[3], geo[4], geo[5], geo[6], geo[7], geo[8])

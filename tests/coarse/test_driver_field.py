@@ -25,6 +25,7 @@ class Entry:
     time: float
     gradient: tuple[float, ...] | None = None
     strain: tuple[float, ...] | None = None
+    deformation: tuple[float, ...] | None = None
     stress: tuple[float, ...] | None = None
     temperature: float | None = None
 
@@ -137,3 +138,14 @@ def test_paths_that_make_no_sense_are_refused() -> None:
         Driver().bind(build_mesh(Domain("interval", (1.0,), (2,))), "driver", "e")
     with pytest.raises(BadInput, match="needs a fine model"):
         Driver().bind(build_mesh(Domain("points", (), (1,))), "driver", None, [Point((Entry(0.0, strain=UP),))])
+
+
+def test_a_deformation_path_starts_at_the_identity() -> None:
+    """Nine components, linear in time, nothing else is passed down."""
+    rest, end = tuple(np.eye(3).ravel()), (1.0, 2.0, 0, 0, 1, 0, 0, 0, 1)
+    c = points(Driver("deformation"), (Entry(0.0, deformation=rest), Entry(1.0, deformation=end)))
+    np.testing.assert_array_equal(c.begin()["deformation"], [rest])
+    step = Step(1, 0.5, 0.5, c.begin())
+    drive = c.sites(c.predict(step), step)["e"]
+    assert set(drive) == {"deformation"}
+    np.testing.assert_allclose(drive["deformation"], [0.5 * (np.array(rest) + end)], atol=1e-15)
