@@ -29,7 +29,8 @@ CHEAP = Outcome(True, "linear: below the threshold", solves=0)
 SHARED = Outcome(True, "from a similar region", solves=0)
 AT_REST = {"strain": (6,), "temperature": (), "dt": ()}
 ANSWERS = ("stress", "tangent", "work", "energy", "density", "tangent_temperature", "dissipation", "creep_rate")
-OWN = ("rest_tangent", "rest_density", "asked", "last_strain")
+OWN = ("rest_tangent", "rest_density", "asked", "last_strain", "leader")
+STAY = 3.0  # radii within which a region stays with the one that answers for it
 REFERENCE = 263.15  # K, of the tangent at rest: elasticity does not depend on it
 
 
@@ -55,7 +56,8 @@ class Levels:
 @dataclass(frozen=True)
 class Chosen:
     """State: that of the fine model, and ``rest_tangent`` (R, 6, 6) Pa, ``rest_density`` (R,) kg/m3, ``asked`` (R,)
-    uint8, regions that have had a fine answer, ``last_strain`` (R, 6). The answer ``level``: 1 linear, 2 similar, 3 fine.
+    uint8, regions that have had a fine answer, ``last_strain`` (R, 6), ``leader`` (R,) who was solved for a region, -1:
+    nobody. The answer ``level``: 1 linear, 2 similar, 3 fine.
     """
 
     params: Levels
@@ -76,7 +78,7 @@ class Chosen:
 
     @property
     def guesses(self) -> tuple[str, ...]:
-        return self.inner.guesses
+        return (*self.inner.guesses, "leader")
 
     @property
     def pairing(self) -> tuple[str, str] | None:
@@ -99,7 +101,8 @@ class Chosen:
         place = np.searchsorted(rows, [first[cell] for cell in cells])
         density = found.get("density", np.zeros(len(rows)))
         own = {"rest_tangent": found["tangent"][place], "rest_density": density[place]}
-        return {**state, **own, "asked": np.zeros(R, np.uint8), "last_strain": np.zeros((R, 6))}
+        none: Arrays = {"asked": np.zeros(R, np.uint8), "last_strain": np.zeros((R, 6)), "leader": np.full(R, -1)}
+        return {**state, **own, **none}
 
     def solve(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
         """Answers, new state and outcomes."""
@@ -140,15 +143,10 @@ class Chosen:
         """Asks the fine model for ``rows``, or for one of each group of them, and writes what it says into place."""
         if not len(rows):
             return
-        strain, solved = drive["strain"], rows
-        if self.params.similar and len(rows) > 1:
-            path = np.concatenate([strain[rows], state["last_strain"][rows]], axis=1)
-            radius = self.params.similar * float(np.linalg.norm(strain, axis=1).max())
-            groups = group(path, radius) if radius > 0 else None
-            solved = rows if groups is None else rows[groups.chosen]
-            source = np.arange(len(rows)) if groups is None else groups.label
-        else:
-            source = np.arange(len(rows))
+        strain = drive["strain"]
+        leader = self._leaders(rows, strain, state)
+        solved, source = np.unique(leader, return_inverse=True)
+        new["leader"][rows] = leader
         part = {name: value[solved] for name, value in state.items() if name not in OWN}
         found, after, outcomes = self.inner.solve({k: v[solved] for k, v in drive.items()}, part, seeds[solved])
         for name, value in after.items():
@@ -161,6 +159,28 @@ class Chosen:
         self._shift(rows[~own], strain[rows[~own]] - strain[solved[source]][~own], strain, answers)
         for row, s, real in zip(rows.tolist(), source.tolist(), own.tolist(), strict=True):
             ends[row] = outcomes[s] if real or not outcomes[s].ok else SHARED
+
+    def _leaders(self, rows: Array, strain: Array, state: Arrays) -> Array:
+        """(n,) the region that is solved for each of ``rows``.
+
+        A region stays with the one it had before as long as both are near, so groups do not change while a step
+        converges; the others are grouped anew.
+        """
+        leader = rows.copy()
+        radius = self.params.similar * float(np.linalg.norm(strain, axis=1).max())
+        if radius == 0:
+            return leader
+        path = np.concatenate([strain, state["last_strain"]], axis=1)
+        before = state["leader"][rows]
+        kept = np.isin(before, rows)
+        kept &= np.linalg.norm(path[rows] - path[np.where(kept, before, rows)], axis=1) <= STAY * radius
+        kept &= np.isin(before, rows[kept & (before == rows)])  # a leader that leads itself
+        leader[kept] = before[kept]
+        free = np.flatnonzero(~kept)
+        if len(free):
+            groups = group(path[rows[free]], radius)
+            leader[free] = rows[free][groups.chosen[groups.label]]
+        return leader
 
     @staticmethod
     def _shift(rows: Array, away: Array, strain: Array, answers: Arrays) -> None:
