@@ -60,7 +60,7 @@ def domain_of(job: Job) -> Domain:
         return Domain("points", elements=(len(job.sites),))
     if d.kind == "interval":
         return Domain("interval", (d.size,), (d.elements,), (d.grading,))
-    return Domain("rectangle", d.size, d.elements, d.grading)
+    return Domain(d.kind, d.size, d.elements, d.grading, getattr(d, "radius", 0.0))
 
 
 def source_of(job: Job) -> Source:

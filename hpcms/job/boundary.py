@@ -13,7 +13,7 @@ import numpy as np
 
 from hpcms.job.positions import Path
 from hpcms.job.problems import Problems, did_you_mean, show
-from hpcms.job.schema import Domain, Interval, Rectangle
+from hpcms.job.schema import Domain, Interval, Plane
 
 SLACK = 1e-9  # of the length of a side
 AXES = ("x", "y")
@@ -38,7 +38,7 @@ def check_boundary(name: str, params: Any, domain: Domain, problems: Problems) -
 
 def _lengths(domain: Domain) -> dict[str, float]:
     """The sides there are, and how long each one is."""
-    if isinstance(domain, Rectangle):
+    if isinstance(domain, Plane):
         width, height = domain.size
         return {"left": height, "right": height, "bottom": width, "top": width}
     return {"left": 0.0, "right": 0.0} if isinstance(domain, Interval) else {}
@@ -122,7 +122,7 @@ def _check_held(params: Any, entries: list[Any], path: Path, domain: Domain, pro
     if getattr(params, "steady", False) and not any("T" in _prescribed(e) for e in entries):
         text = "no temperature is given anywhere: the steady state is not determined"
         problems.add(path, text, 'such as { side = "left", temperature = "0 degC" }')
-    if not isinstance(domain, Rectangle) or not all(hasattr(e, "fixed") for e in entries):
+    if not isinstance(domain, Plane) or not all(hasattr(e, "fixed") for e in entries):
         return
     if not entries and not hasattr(params, "gravity"):
         return  # no entry tells what kind of field this is
@@ -133,7 +133,7 @@ def _check_held(params: Any, entries: list[Any], path: Path, domain: Domain, pro
         problems.add(path, text, 'such as { side = "bottom", fixed = ["x", "y"] }')
 
 
-def _rigid(entry: Any, component: str, domain: Rectangle) -> list[list[float]]:
+def _rigid(entry: Any, component: str, domain: Plane) -> list[list[float]]:
     """What (shift along x, along y, rotation) do to a component at both ends of the entry's part of a side."""
     width, height = domain.size
     length = _lengths(domain)[entry.side]

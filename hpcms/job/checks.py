@@ -21,8 +21,8 @@ from hpcms.job.schema import (
     FineSpec,
     Interval,
     Microstructure,
+    Plane,
     Points,
-    Rectangle,
     Site,
     Time,
 )
@@ -69,7 +69,7 @@ def check_models(
 
 
 def _check_domain(domain: Domain, problems: Problems) -> None:
-    if isinstance(domain, Rectangle) and domain.elements[0] * domain.elements[1] > MOST_ELEMENTS:
+    if isinstance(domain, Plane) and domain.elements[0] * domain.elements[1] > MOST_ELEMENTS:
         problems.add(("domain", "elements"), f"more than {MOST_ELEMENTS} elements")
     if isinstance(domain, Interval) and domain.elements > MOST_ELEMENTS:
         problems.add(("domain", "elements"), f"more than {MOST_ELEMENTS} elements")

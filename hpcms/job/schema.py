@@ -34,6 +34,20 @@ class Rectangle:
 
 
 @dataclass(frozen=True)
+class PlateWithHole:
+    """The quarter x, y >= 0 of a plate with a round hole at the origin; elements around the hole and away from it."""
+
+    size: tuple[Length, Length]
+    radius: Length
+    elements: tuple[Count, Count]
+    grading: tuple[Ratio, Ratio] = (1.0, 1.0)
+    kind: Literal["plate_with_hole"] = "plate_with_hole"
+
+
+Plane = Rectangle | PlateWithHole
+
+
+@dataclass(frozen=True)
 class Interval:
     """A line from x = 0."""
 
@@ -50,7 +64,7 @@ class Points:
     kind: Literal["points"] = "points"
 
 
-Domain = Annotated[Rectangle | Interval | Points, Field(discriminator="kind")]
+Domain = Annotated[Rectangle | PlateWithHole | Interval | Points, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True)

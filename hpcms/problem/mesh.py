@@ -6,14 +6,14 @@ Cells and reference elements come from scikit-fem. Sites are counted cell by cel
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from hpcms.contracts import Array
 from hpcms.errors import BadInput
 
-Kind = Literal["rectangle", "interval", "points"]
+Kind = Literal["rectangle", "plate_with_hole", "interval", "points"]
 Limits = tuple[float, float] | None
 
 # side: (axis that is constant along it, at the low or the high end, outward normal)
@@ -31,13 +31,15 @@ class Domain:
 
     ``grading``: ratio of the largest to the smallest cell along each edge (default 1). Along x of a rectangle the
     smallest cells are in the middle, along y they are at the top; on an interval they are at the left end. A ratio
-    below 1 turns it round.
+    below 1 turns it round. A plate with a hole of ``radius`` is the quarter x, y >= 0 of a plate, the hole around the
+    origin, ``size`` its outer edges; cells are counted around the hole and away from it, the smallest are at the hole.
     """
 
     kind: Kind
     size: tuple[float, ...] = ()
     elements: tuple[int, ...] = (1,)
     grading: tuple[float, ...] = ()
+    radius: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ class Mesh:
     @property
     def dimension(self) -> int:
         """0: material points, 1: an interval, 2: a plane domain."""
-        return {"points": 0, "interval": 1, "rectangle": 2}[self.domain.kind]
+        return {"points": 0, "interval": 1}.get(self.domain.kind, 2)
 
     def normal(self, side: str) -> Array:
         """(d,) outward unit normal of a side."""
@@ -125,16 +127,21 @@ def build_mesh(domain: Domain) -> Mesh:
         where, none = np.arange(n, dtype=float)[:, None], np.zeros((0, 4), dtype=np.int64)
         return Mesh(domain, where, none, where, np.arange(n), np.ones(n), None, None)
     grading = domain.grading or (1.0,) * len(domain.size)
-    x = _graded(domain.size[0], domain.elements[0], grading[0], domain.kind)
+    x = _graded(
+        domain.size[0], domain.elements[0], grading[0], "interval" if domain.kind == "interval" else "rectangle"
+    )
     point = (1 + np.array([-1.0, 1.0]) / np.sqrt(3)) / 2  # two Gauss points of [0, 1]
     if domain.kind == "interval":
         fem: Any = skfem.MeshLine(x)
         rule = (point[None, :], np.full(2, 0.5))
         element: Any = skfem.ElementLineP1()
     else:
-        y = _graded(domain.size[1], domain.elements[1], grading[1], "depth")
-        grid = skfem.MeshQuad.init_tensor(x, y)
-        fem = skfem.MeshQuad(grid.p, grid.t[[0, 3, 2, 1]])  # counter-clockwise
+        if domain.kind == "plate_with_hole":
+            fem = skfem.MeshQuad(*_around_hole(domain, grading))
+        else:
+            y = _graded(domain.size[1], domain.elements[1], grading[1], "depth")
+            grid = skfem.MeshQuad.init_tensor(x, y)
+            fem = skfem.MeshQuad(grid.p, grid.t[[0, 3, 2, 1]])  # counter-clockwise
         # points counter-clockwise, like the nodes of a cell
         rule = (point[np.array([[0, 1, 1, 0], [0, 0, 1, 1]])], np.full(4, 0.25))
         element = skfem.ElementQuad1()
@@ -144,6 +151,27 @@ def build_mesh(domain: Domain) -> Mesh:
     cells = np.ascontiguousarray(fem.t.T).astype(np.int64)
     site_cell = np.repeat(np.arange(len(cells)), len(rule[1]))
     return Mesh(domain, np.ascontiguousarray(fem.p.T), cells, sites, site_cell, weights, fem, rule)
+
+
+def _around_hole(domain: Domain, grading: tuple[float, ...]) -> tuple[Array, Array]:
+    """(2, N) nodes and (4, C) counter-clockwise cells between a quarter circle and the two far edges of a rectangle.
+
+    Half of the rays end on the right edge, half on the top, so the corner is a node. ``grading``: of the angles, largest
+    to smallest from the x axis on, and of the lengths along a ray.
+    """
+    width, height = domain.size
+    around, out = domain.elements
+    angle = _graded(np.pi / 2, around, grading[0], "depth")
+    inner = domain.radius * np.array([np.cos(angle), np.sin(angle)])
+    i = np.arange(around + 1) / around
+    outer = np.array([width * np.minimum(1.0, 2 * (1 - i)), height * np.minimum(1.0, 2 * i)])
+    s = _graded(1.0, out, grading[1], "interval")
+    nodes = inner[:, None] + s[:, None] * (outer - inner)[:, None]  # (2, out + 1, around + 1)
+    nodes[:, -1] = outer  # to the last bit: sides are found by their coordinates
+    nodes[0, :, -1] = nodes[1, :, 0] = 0.0
+    n = np.arange(nodes[0].size).reshape(out + 1, around + 1)
+    cells = np.stack([n[:-1, :-1], n[1:, :-1], n[1:, 1:], n[:-1, 1:]]).reshape(4, -1)
+    return nodes.reshape(2, -1), cells
 
 
 def _graded(length: float, n: int, ratio: float, where: str) -> Array:
@@ -159,10 +187,15 @@ def _graded(length: float, n: int, ratio: float, where: str) -> Array:
 
 
 def _check(domain: Domain) -> None:
-    edges = {"rectangle": 2, "interval": 1, "points": 0}.get(domain.kind)
+    edges = {"rectangle": 2, "plate_with_hole": 2, "interval": 1, "points": 0}.get(domain.kind)
     if edges is None:
-        raise BadInput(f"unknown kind of domain {domain.kind!r}", "there are: rectangle, interval, points")
+        raise BadInput(f"unknown kind of domain {domain.kind!r}", f"there are: {', '.join(get_args(Kind))}")
     problems = []
+    if domain.kind == "plate_with_hole":
+        if domain.elements[0] % 2:
+            problems.append(f"domain.elements: an even number around the hole (got {domain.elements[0]})")
+        if not 0 < domain.radius < min(domain.size, default=0.0):
+            problems.append(f"domain.radius: must be > 0 and smaller than the plate (got {domain.radius:g})")
     if len(domain.size) != edges:
         problems.append(f"domain.size: {domain.kind} needs {edges} lengths (got {len(domain.size)})")
     if len(domain.elements) != max(edges, 1):

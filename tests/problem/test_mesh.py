@@ -77,6 +77,25 @@ def test_sides_are_found_by_name_and_part() -> None:
     assert np.array_equal(line.normal("left"), [-1.0])
 
 
+HOLE = Domain("plate_with_hole", (5.0, 4.0), (12, 9), (1.0, 6.0), radius=1.0)
+
+
+def test_a_plate_with_a_hole_has_its_area_and_its_sides() -> None:
+    mesh = build_mesh(HOLE)
+    x, y = np.moveaxis(mesh.nodes[mesh.cells], -1, 0)
+    area = 0.5 * np.sum(x * np.roll(y, -1, 1) - y * np.roll(x, -1, 1), axis=1)
+    assert np.all(area > 0)
+    assert np.bincount(mesh.site_cell, weights=mesh.weights) == pytest.approx(area)
+    polygon = 0.5 * 12 * np.sin(np.pi / 24)  # the hole with straight edges
+    assert mesh.weights.sum() == pytest.approx(20.0 - polygon, rel=1e-13)
+    rim = np.hypot(*mesh.nodes.T).min()
+    assert rim == pytest.approx(1.0)
+    for side, length in (("left", 3.0), ("bottom", 4.0), ("right", 4.0), ("top", 5.0)):
+        assert mesh.share(side).sum() == pytest.approx(length, rel=1e-13)
+    assert len(mesh.on("left")) == len(mesh.on("bottom")) == 10
+    assert np.array_equal(mesh.nodes[mesh.on("right")][-1], [5.0, 4.0])
+
+
 def test_points_have_sites_and_no_cells() -> None:
     mesh = build_mesh(Domain("points", (), (3,)))
     assert mesh.sites.shape == (3, 1)
@@ -95,6 +114,8 @@ def test_points_have_sites_and_no_cells() -> None:
         (Domain("interval", (1.0,), (2,), (0.0,)), "must be > 0"),
         (Domain("rectangle", (1.0, 1.0), (2, 2), (2.0,)), "needs 2 ratios"),
         (Domain("points", (1.0,), (2,)), "needs 0 lengths"),
+        (Domain("plate_with_hole", (1.0, 1.0), (3, 2), radius=0.5), "even number around"),
+        (Domain("plate_with_hole", (1.0, 2.0), (4, 2), radius=1.0), "smaller than the plate"),
         (Domain("disc", (1.0,), (2,)), "unknown kind"),  # type: ignore[arg-type]
     ],
 )

@@ -1,0 +1,199 @@
+"""Fine solves only where they are called for: elsewhere the cell's own elastic answer, or that of a similar region.
+
+    linear     stress = C0 strain, C0 the tangent of the cell at rest (solved once for each different cell)
+    surrogate  stress = stress_s + A_s (strain - strain_s) of a region s with a similar drive and history
+    fine       the fine model
+
+A region is asked for as soon as its linear stress is above ``stress`` (von Mises), and from then on: its history is real.
+With ``anchors``, the most loaded regions below that are solved as well, in blocks, until the true error of the linear
+answer is below ``error`` in a whole block; so the threshold finds itself. With ``similar``, regions whose strains, now
+and at the end of the step before, differ by less than this share of the largest strain are one group, and one of it is
+solved. All of this follows from the committed state and the drive, so it is the same for any number of workers and
+after a resumption.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from hpcms.contracts import Array, Arrays, FineModel, Outcome, Regions, Unit
+from hpcms.errors import BadInput, NumericalFailure
+from hpcms.monitor.choice import FINE, LINEAR, SURROGATE
+from hpcms.monitor.groups import group
+from hpcms.monitor.indicators import equivalent
+
+CHEAP = Outcome(True, "linear: below the threshold", solves=0)
+SHARED = Outcome(True, "from a similar region", solves=0)
+AT_REST = {"strain": (6,), "temperature": (), "dt": ()}
+ANSWERS = ("stress", "tangent", "work", "energy", "density", "tangent_temperature", "dissipation", "creep_rate")
+OWN = ("rest_tangent", "rest_density", "asked", "last_strain", "leader")
+STAY = 3.0  # radii within which a region stays with the one that answers for it
+REFERENCE = 263.15  # K, of the tangent at rest: elasticity does not depend on it
+
+
+@dataclass(frozen=True)
+class Levels:
+    """``fine``: the fine model. ``stress``: von Mises stress of the linear answer from which on it is asked.
+
+    ``anchors``: regions of a block that is solved as a spot check, 0: none. ``error``: largest relative error of a
+    linear stress. ``similar``: 0: every region for itself.
+    """
+
+    fine: str
+    stress: Annotated[float, Unit("Pa", least=0)]
+    anchors: Annotated[int, Unit("", least=0, most=10**6)] = 0
+    error: Annotated[float, Unit("", above=0, most=1)] = 0.01
+    similar: Annotated[float, Unit("", least=0, most=0.5)] = 0.0
+
+    def bind(self, fine: FineModel) -> Chosen:
+        """The model that runs."""
+        return Chosen(self, fine)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """State: that of the fine model, and ``rest_tangent`` (R, 6, 6) Pa, ``rest_density`` (R,) kg/m3, ``asked`` (R,)
+    uint8, regions that have had a fine answer, ``last_strain`` (R, 6), ``leader`` (R,) who was solved for a region, -1:
+    nobody. The answer ``level``: 1 linear, 2 similar, 3 fine.
+    """
+
+    params: Levels
+    inner: FineModel
+
+    def __post_init__(self) -> None:
+        other = [name for name in self.inner.drives if name not in AT_REST]
+        if other or self.inner.pairing != ("strain", "stress") or set(self.inner.answers) - set(ANSWERS):
+            raise BadInput(f"levels: {self.params.fine!r} is no solid", "a model of strain, temperature and dt")
+
+    @property
+    def drives(self) -> tuple[str, ...]:
+        return self.inner.drives
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        return (*self.inner.answers, "level")
+
+    @property
+    def guesses(self) -> tuple[str, ...]:
+        return (*self.inner.guesses, "leader")
+
+    @property
+    def pairing(self) -> tuple[str, str] | None:
+        return self.inner.pairing
+
+    def begin(self, regions: Regions) -> Arrays:
+        """All regions at rest, with the tangents of their cells."""
+        state, R = self.inner.begin(regions), len(regions)
+        cells = [image.tobytes() for image in regions.phases]
+        first = {cell: row for row, cell in reversed(list(enumerate(cells)))}
+        rows = np.array(sorted(first.values()), np.int64)
+        drive: Arrays = {name: np.zeros((len(rows), *shape)) for name, shape in AT_REST.items() if name in self.drives}
+        if "temperature" in drive:
+            drive["temperature"] += REFERENCE
+        part = {name: value[rows] for name, value in state.items()}
+        found, _, ends = self.inner.solve(drive, part, np.zeros(len(rows), np.uint64))
+        bad = [end.reason for end in ends if not end.ok]
+        if bad:
+            raise NumericalFailure(f"levels: a cell of {self.params.fine!r} has no elastic answer: {bad[0]}")
+        place = np.searchsorted(rows, [first[cell] for cell in cells])
+        density = found.get("density", np.zeros(len(rows)))
+        own = {"rest_tangent": found["tangent"][place], "rest_density": density[place]}
+        none: Arrays = {"asked": np.zeros(R, np.uint8), "last_strain": np.zeros((R, 6)), "leader": np.full(R, -1)}
+        return {**state, **own, **none}
+
+    def solve(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
+        """Answers, new state and outcomes."""
+        strain = drive["strain"]
+        answers = self._linear(strain, state)
+        new = {name: value.copy() for name, value in state.items()}
+        new["last_strain"] = strain.copy()
+        outcomes = [CHEAP] * len(seeds)
+        load = equivalent(answers["stress"])
+        asked = (state["asked"] > 0) | ~(load <= self.params.stress)
+        self._fine(np.flatnonzero(asked), drive, state, seeds, answers, new, outcomes)
+        below = np.flatnonzero(~asked)
+        below = below[np.argsort(-load[below], kind="stable")] if self.params.anchors else below[:0]
+        for lo in range(0, len(below), max(self.params.anchors, 1)):
+            block = np.sort(below[lo : lo + self.params.anchors])
+            linear = answers["stress"][block].copy()
+            self._fine(block, drive, state, seeds, answers, new, outcomes)
+            gap = np.linalg.norm(answers["stress"][block] - linear, axis=1)
+            if np.all(gap <= self.params.error * np.linalg.norm(linear, axis=1)):
+                break
+        return answers, new, outcomes
+
+    def _linear(self, strain: Array, state: Arrays) -> Arrays:
+        """The answers of cells that have never left the elastic range."""
+        stress = np.einsum("rij,rj->ri", state["rest_tangent"], strain)
+        work = (stress * strain).sum(axis=1)
+        found = {
+            "stress": stress, "tangent": state["rest_tangent"].copy(), "work": work, "energy": work / 2,
+            "density": state["rest_density"].copy(), "tangent_temperature": np.zeros_like(stress),
+            "dissipation": np.zeros_like(work), "creep_rate": np.zeros_like(stress),
+            "level": np.full(len(strain), float(LINEAR)),
+        }  # fmt: skip
+        return {name: found[name] for name in self.answers}
+
+    def _fine(
+        self, rows: Array, drive: Arrays, state: Arrays, seeds: Array, answers: Arrays, new: Arrays, ends: list[Outcome]
+    ) -> None:
+        """Asks the fine model for ``rows``, or for one of each group of them, and writes what it says into place."""
+        if not len(rows):
+            return
+        strain = drive["strain"]
+        leader = self._leaders(rows, strain, state)
+        solved, source = np.unique(leader, return_inverse=True)
+        new["leader"][rows] = leader
+        part = {name: value[solved] for name, value in state.items() if name not in OWN}
+        found, after, outcomes = self.inner.solve({k: v[solved] for k, v in drive.items()}, part, seeds[solved])
+        for name, value in after.items():
+            new[name][rows] = value[source]
+        new["asked"][rows] = 1
+        for name, value in found.items():
+            answers[name][rows] = value[source]
+        own = solved[source] == rows
+        answers["level"][rows] = np.where(own, float(FINE), float(SURROGATE))
+        self._shift(rows[~own], strain[rows[~own]] - strain[solved[source]][~own], strain, answers)
+        for row, s, real in zip(rows.tolist(), source.tolist(), own.tolist(), strict=True):
+            ends[row] = outcomes[s] if real or not outcomes[s].ok else SHARED
+
+    def _leaders(self, rows: Array, strain: Array, state: Arrays) -> Array:
+        """(n,) the region that is solved for each of ``rows``.
+
+        A region stays with the one it had before as long as both are near, so groups do not change while a step
+        converges; the others are grouped anew.
+        """
+        leader = rows.copy()
+        radius = self.params.similar * float(np.linalg.norm(strain, axis=1).max())
+        if radius == 0:
+            return leader
+        path = np.concatenate([strain, state["last_strain"]], axis=1)
+        before = state["leader"][rows]
+        kept = np.isin(before, rows)
+        kept &= np.linalg.norm(path[rows] - path[np.where(kept, before, rows)], axis=1) <= STAY * radius
+        kept &= np.isin(before, rows[kept & (before == rows)])  # a leader that leads itself
+        leader[kept] = before[kept]
+        free = np.flatnonzero(~kept)
+        if len(free):
+            groups = group(path[rows[free]], radius)
+            leader[free] = rows[free][groups.chosen[groups.label]]
+        return leader
+
+    @staticmethod
+    def _shift(rows: Array, away: Array, strain: Array, answers: Arrays) -> None:
+        """The records of similar regions at the own strain of ``rows``."""
+        step = np.einsum("rij,rj->ri", answers["tangent"][rows], away)
+        if "energy" in answers:
+            answers["energy"][rows] += ((answers["stress"][rows] + step / 2) * away).sum(axis=1)
+        answers["stress"][rows] += step
+        answers["work"][rows] = (answers["stress"][rows] * strain[rows]).sum(axis=1)
+
+    def cost(self, regions: Regions) -> Array:
+        """Seconds: as if all were asked; what is saved depends on the load."""
+        return self.inner.cost(regions)
+
+
+MODEL = Levels
