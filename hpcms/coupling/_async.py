@@ -1,0 +1,414 @@
+"""Schemes without barriers: coarse and fine solves side by side, in this step and in the one after it.
+
+Every site has an affine record (``_records``). In each open step
+
+    coarse   runs with the records at the drives of its iterate u, as soon as half of the records that are on their way have
+             come, or nothing runs;
+    fine     a batch runs again when a coarse solve has seen its last record and the record's error at the new drive is
+             above its share of the tolerance; the longest first;
+    ahead    where places are idle, batches whose records are good enough start the next step from an extrapolated drive, at
+             most ``BUDGET`` times; what they remember is then that of a trial, and where it turns out not to be the final
+             one, the record counts for nothing but a first iterate.
+
+A step is done when u has a residual below the tolerance with records that a coarse solve has seen, all of them made from the
+final history of the step before, and their summed error is below its share: the nested answer to the tolerance. Coarse updates
+that do not get smaller ``PATIENCE`` times in a row, or too many of them, fall back to ``condensed`` from the first iterate.
+
+The iterates depend on the order of arrival and on nothing else: the same order of tells and the same ``idle`` give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hpcms.contracts import Advance, Array, Arrays, CoarseRequest, FineRequest, Look, Request, Talk
+from hpcms.coupling._records import SHARE, Records
+from hpcms.coupling._rows import Rows
+from hpcms.coupling.condensed import PATIENCE, Condensed
+from hpcms.coupling.nested import record_of
+
+BUDGET = 3  # records of a batch in a step that is not open yet
+MOST = 3  # coarse solves of a step over ``max_sweeps`` until the scheme falls back
+TINY = 1e-300
+
+
+@dataclass
+class Level:
+    """One time step in the works. ``origin``: by model, the versions of the step before from which records have to start.
+
+    ``ratio``, ``lag``: by model and batch, the error and the lag at u over their share; ``error``: summed, likewise.
+    """
+
+    look: Look
+    u: Arrays
+    records: dict[str, Records]
+    origin: dict[str, Array]
+    drives: dict[str, Arrays] = field(default_factory=dict)
+    ratio: dict[str, Array] = field(default_factory=dict)
+    lag: dict[str, Array] = field(default_factory=dict)
+    error: float = np.inf
+    queue: dict[str, list[int]] = field(default_factory=dict)
+    tries: dict[str, Array] = field(default_factory=dict)
+    change: float = np.inf  # of the paired answers in the last coarse update, relative
+    waited: int = 0
+    updates: int = 0
+    told: int = 0
+
+    @property
+    def running(self) -> int:
+        return sum(r.count_running for r in self.records.values())
+
+    @property
+    def new(self) -> int:
+        return sum(r.count_new for r in self.records.values())
+
+    @property
+    def complete(self) -> bool:
+        return all(r.complete for r in self.records.values())
+
+    def stale(self, model: str) -> Array:
+        """(B,) batches whose record did not start from the final state of the step before."""
+        r = self.records[model]
+        return (r.version > 0) & (r.base != self.origin[model]) if r.memory else np.zeros(r.rows.count, bool)
+
+    def judge(self, tolerance: float) -> None:
+        """The errors of all records at u."""
+        self.drives = self.look.sites(self.u)
+        self.error = 0.0
+        for m, r in self.records.items():
+            errors, lags, share = r.estimate(self.drives[m]), r.lag(self.drives[m]), SHARE * tolerance * max(r.size(), TINY)
+            with np.errstate(over="ignore"):
+                self.ratio[m] = np.where(self.stale(m), np.inf, r.rows.largest(errors) / share)
+                self.lag[m] = r.rows.largest(lags) / share
+                whole = float(np.sqrt(np.mean((np.maximum(errors, lags) / share) ** 2)))
+            self.error = max(self.error, np.inf if np.isinf(self.ratio[m]).any() else whole)
+
+
+@dataclass
+class Async:
+    """See ``hpcms.contracts.Scheme``. ``depth``: steps ahead."""
+
+    look: Look
+    talk: Talk
+    levels: list[Level] = field(default_factory=list)
+    serial: int = 0
+    depth: int = 0
+    failed: str = ""
+    finished: bool = False
+    sweeps: list[dict[str, Any]] = field(default_factory=list)
+    answers: dict[str, Arrays] = field(default_factory=dict)
+    drives: dict[str, Arrays] = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
+    past: dict[str, Arrays] = field(default_factory=dict)  # answers at the end of the step before
+    _flight: tuple[tuple[Any, ...], int, dict[str, Array]] | None = None  # the coarse solve that runs
+    _back: Condensed | None = None
+
+    needs: ClassVar[tuple[str, ...]] = ("tangent", "iterate")
+    ahead: ClassVar[int] = 0
+
+    @classmethod
+    def begin(cls, look: Look, talk: Talk, before: Any = None) -> Async:
+        """Takes over what ``before`` has done ahead, and extrapolates where that is nothing."""
+        scheme = cls(look, talk, depth=cls.ahead)
+        scheme.meta = {"ahead": 0, "ahead_kept": 0, "coarse_ahead": 0, "fallback": ""}
+        if before is not None and before._back is None and before.levels:
+            scheme._take_over(before)
+        if not scheme.levels:
+            scheme.levels = [scheme._level(look, None)]
+        first = scheme.levels[0]
+        first.judge(talk.tolerance)
+        scheme._line_up(first)
+        if scheme._turns():
+            scheme.depth = 0
+        return scheme
+
+    def _take_over(self, before: Async) -> None:
+        self.serial, self.past = before.serial, before.answers
+        old, ended = before.levels[0], before.levels[1:]
+        if ended and (ended[0].look.index, ended[0].look.dt) == (self.look.index, self.look.dt):
+            level = ended[0]
+            level.look, level.origin = self.look, {m: r.version.copy() for m, r in old.records.items()}
+            started = {m: r.version > 0 for m, r in level.records.items()}
+            self.meta["ahead"] = level.told
+            self.meta["ahead_kept"] = int(sum((started[m] & ~level.stale(m)).sum() for m in started))
+            for tries in level.tries.values():
+                tries[:] = 0
+            level.change, level.waited, level.updates = np.inf, 0, 0
+            self.levels = [level]
+            if before._flight is not None and before._flight[0][0] == self.look.index:
+                self._flight = before._flight
+        else:
+            self.levels = [self._level(self.look, old)]
+
+    def _turns(self) -> bool:
+        """Whether this step goes against the last one: then nothing can be extrapolated from it."""
+        turn = 0.0
+        for name, rate in self.look.rate.items():
+            moved = self.levels[0].u[name] - self.look.previous[name]
+            turn += float(np.vdot(moved, rate)) / (float(np.vdot(rate, rate)) + TINY)
+        return bool(self.look.rate) and turn < 0
+
+    def _level(self, look: Look, below: Level | None) -> Level:
+        """A fresh level; where there is a step before it, its answers are extrapolated from that."""
+        drives, records, origin = look.sites(look.u), {}, {}
+        for m, drive in drives.items():
+            pair, memory = self.talk.pairing.get(m), m in self.talk.memory
+            rows = Rows.of(self.talk, m, drive)
+            old = below.records[m] if below else None
+            answers = self._extrapolated(m, old, below) if old and below else None
+            records[m] = Records(rows, pair, memory, drive, answers)
+            origin[m] = old.version if old is not None else np.zeros(rows.count, np.int64)
+            if old is not None and not memory:  # its laws have not changed
+                records[m].drive = {n: v.copy() for n, v in old.drive.items()}
+                records[m].answers = {n: v.copy() for n, v in old.answers.items()}
+                records[m].known, records[m].kappa = old.known.copy(), old.kappa.copy()
+                records[m].error0 = old.error0.copy()
+            elif old is not None:
+                records[m].kappa = old.kappa.copy()
+        level = Level(look, dict(look.u), records, origin, drives)
+        level.tries = {m: np.zeros(r.rows.count, np.int64) for m, r in records.items()}
+        return level
+
+    def _extrapolated(self, m: str, old: Records, below: Level) -> Arrays:
+        now = old.at(below.drives[m])
+        pair = self.talk.pairing.get(m)
+        if pair is None or m not in self.past or not below.look.rate:
+            return now
+        return {**now, pair[1]: 2 * now[pair[1]] - self.past[m][pair[1]]}
+
+    # ------------------------------------------------------------------ asking
+
+    @property
+    def done(self) -> bool:
+        return self.finished or bool(self.failed)
+
+    @property
+    def u(self) -> Arrays:
+        return self._back.u if self._back else self.levels[0].u
+
+    @property
+    def barrier(self) -> bool:
+        """Whether nothing is decided before all answers of a request are told."""
+        return self._back is not None
+
+    def ask(self, idle: int | None = None) -> Sequence[Request]:
+        """Coarse and fine requests of this step, then those of the next one for the places that are left."""
+        if self.done:
+            return []
+        if self._back:
+            return self._back.ask(idle)
+        asked: list[Request] = []
+        room = idle if idle is not None else 2**62
+        for level in self._open(room):
+            if self._flight is None and self._ready(level):
+                asked.append(self._coarse(level))
+            for m in sorted(level.queue):
+                picked = self._pick(level, m, room)
+                if len(picked):
+                    room -= len(picked)
+                    asked.append(self._fine(level, m, picked))
+            if self._flight is None and self._ready(level):
+                asked.append(self._coarse(level))
+        return asked
+
+    def _open(self, room: int) -> list[Level]:
+        """The levels that may be worked on; opens the next one where that makes sense."""
+        first = self.levels[0]
+        if self.depth and len(self.levels) == 1 and first.updates and room > 0 and self.look.ahead is not None:
+            following = self.look.ahead(first.u)
+            if following is not None:
+                self.levels.append(self._level(following, first))
+                self.levels[1].judge(self.talk.tolerance)
+                self._line_up(self.levels[1])
+        return self.levels
+
+    def _ready(self, level: Level) -> bool:
+        """Half of the records that are on their way have come, or nothing runs and nothing waits."""
+        if not level.complete:
+            return False
+        new, running = level.new, level.running
+        if new and (new >= running or not running):
+            return True
+        waits = any(level.queue.values())
+        return level is self.levels[0] and not running and not waits
+
+    def _coarse(self, level: Level) -> CoarseRequest:
+        key = (level.look.index, "coarse", self.serial)
+        self.serial += 1
+        self._flight = (key, level.look.index, {m: r.version.copy() for m, r in level.records.items()})
+        answers = {m: r.at(level.drives[m]) for m, r in level.records.items()}
+        previous = None if level is self.levels[0] else self.levels[0].u
+        return CoarseRequest(key, level.u, answers, level.look.index, previous)
+
+    def _pick(self, level: Level, model: str, room: int) -> Array:
+        """The first batches in the queue that may run, at most ``room``."""
+        picked: list[int] = []
+        queue, r = level.queue[model], level.records[model]
+        while queue and len(picked) < room:
+            b = queue.pop()
+            if not r.running[b]:
+                picked.append(b)
+        return np.array(sorted(picked), dtype=np.int64)
+
+    def _fine(self, level: Level, model: str, batches: Array) -> FineRequest:
+        r = level.records[model]
+        key = (level.look.index, "fine", model, self.serial)
+        self.serial += 1
+        rows = r.rows.rows(batches)
+        drive = {name: value[rows] for name, value in level.drives[model].items()}
+        for name, value in drive.items():
+            r.sent[name][rows] = value
+        r.running[batches], r.serial[batches] = True, key[3]
+        r.count_running += len(batches)
+        r.base[batches] = level.origin[model][batches]
+        level.tries[model][batches] += 1
+        return FineRequest(key, model, drive, batches, "iterate", level.look.index)
+
+    def _line_up(self, level: Level) -> None:
+        """Which batches have to run again: the last in the queue goes first."""
+        ahead = level is not self.levels[0]
+        wanted = {m: r.seen & ~r.running & (level.ratio[m] > 1.0) for m, r in level.records.items()}
+        if not ahead and not level.running and not level.new and not any(w.any() for w in wanted.values()):
+            wanted = {m: level.lag[m] > 1.0 for m in level.records}  # the step could end, but for what it leaves behind
+        for m, r in level.records.items():
+            if ahead:
+                below = self.levels[0]
+                under = below.records[m]
+                settled = under.seen & ~under.running & (below.ratio[m] <= 1.0)
+                wanted[m] &= settled & (level.tries[m] < BUDGET)
+            picked = np.flatnonzero(wanted[m])
+            cost = self.talk.cost.get(m)
+            order = np.argsort(cost[picked], kind="stable") if cost is not None else np.arange(len(picked))[::-1]
+            level.queue[m] = picked[order].tolist()
+
+    # ------------------------------------------------------------------ telling
+
+    def tell(self, key: tuple[Any, ...], result: Any, batches: Array | None = None) -> bool:
+        """Records of some batches, or a coarse advance."""
+        if self.done:
+            return False
+        if self._back:
+            taken = len(key) == (2 if key[1] == "coarse" else 3) and self._back.tell(key, result, batches)
+            self._end_of_back()
+            return taken
+        if key[1] != "coarse":
+            return self._record(key, result, batches)
+        taken = self._flight is not None and self._flight[0] == key
+        if taken:
+            self._advance(result)
+        return taken
+
+    def _record(self, key: tuple[Any, ...], result: Arrays, batches: Array | None) -> bool:
+        level = next((x for x in self.levels if x.look.index == key[0]), None)
+        if level is None or key[2] not in level.records or len(key) != 4:
+            return False
+        r = level.records[key[2]]
+        picked = np.flatnonzero(r.running & (r.serial == key[3])) if batches is None else np.asarray(batches)
+        new = r.running[picked] & (r.serial[picked] == key[3])
+        if not new.any():
+            return False
+        keep = np.repeat(new, r.rows.sizes[picked])
+        r.put(picked[new], {name: value[keep] for name, value in result.items()})
+        level.told += int(new.sum())
+        return True
+
+    def _advance(self, step: Advance) -> None:
+        assert self._flight is not None
+        _, index, versions = self._flight
+        self._flight = None
+        level = next((x for x in self.levels if x.look.index == index), None)
+        if level is None:
+            return
+        same = True
+        for m, r in level.records.items():
+            r.see(versions[m])
+            same &= bool((r.version == versions[m]).all())
+        if level is not self.levels[0]:
+            self._advance_ahead(level, step)
+            return
+        self.sweeps.append(record_of(step))
+        level.updates += 1
+        if not step.ok:
+            self._fall_back(f"coarse solve failed: {step.reason}")
+        elif same and step.residual <= self.talk.tolerance and self._certain(level):
+            self._finish(level)
+        else:
+            self._move(level, step)
+
+    def _certain(self, level: Level) -> bool:
+        """Whether the records are good enough at u, as they are now."""
+        level.judge(self.talk.tolerance)
+        return level.error <= 1.0
+
+    def _finish(self, level: Level) -> None:
+        self.finished = True
+        self.drives = level.drives
+        self.answers = {m: r.at(level.drives[m]) for m, r in level.records.items()}
+
+    def _move(self, level: Level, step: Advance) -> None:
+        """The next iterate, unless the updates do not get smaller."""
+        before = {m: r.at(level.drives[m]) for m, r in level.records.items()}
+        level.u = dict(step.u)
+        level.judge(self.talk.tolerance)
+        change = self._change(level, before)
+        level.waited = level.waited + 1 if change >= level.change and change > self.talk.tolerance else 0
+        level.change = change
+        if level.waited >= PATIENCE or not np.isfinite(change) or len(self.sweeps) > MOST * self.talk.max_sweeps:
+            self._fall_back(f"{PATIENCE} coarse updates without decrease")
+            return
+        self._line_up(level)
+        self._shift_ahead()
+
+    def _change(self, level: Level, before: dict[str, Arrays]) -> float:
+        """Relative change of the paired answers between two drives; the largest over the models."""
+        worst = 0.0
+        for m, r in level.records.items():
+            if r.pair is not None:
+                new, old = r.at(level.drives[m])[r.pair[1]], before[m][r.pair[1]]
+                worst = max(worst, float(np.linalg.norm(new - old)) / (float(np.linalg.norm(new)) + TINY))
+        return worst
+
+    def _shift_ahead(self) -> None:
+        """The next step starts from another state now: move it along, or forget it where nothing has begun."""
+        if len(self.levels) == 1:
+            return
+        level, first = self.levels[1], self.levels[0]
+        look = self.look.ahead(first.u) if self.look.ahead is not None else None
+        if look is None or not (level.told or level.running):
+            self.levels.pop()
+            return
+        level.u = {n: v + (look.u[n] - level.look.u[n]) for n, v in level.u.items()}
+        level.look, old = look, level.drives
+        level.judge(self.talk.tolerance)
+        for m, r in level.records.items():
+            for name in r.drive:
+                moved = level.drives[m][name] - old[m][name]
+                r.drive[name][~r.known] += moved[~r.known]
+        self._line_up(level)
+
+    def _advance_ahead(self, level: Level, step: Advance) -> None:
+        self.meta["coarse_ahead"] += 1
+        level.updates += 1
+        if step.ok and all(np.isfinite(v).all() for v in step.u.values()):
+            level.u = dict(step.u)
+            level.judge(self.talk.tolerance)
+            self._line_up(level)
+
+    # ------------------------------------------------------------------ falling back
+
+    def _fall_back(self, why: str) -> None:
+        """The rest of the step synchronous, from its first iterate, and nothing ahead."""
+        self.meta["fallback"] = why
+        del self.levels[1:]
+        self._back = Condensed.begin(replace(self.look, ahead=None), self.talk)
+
+    def _end_of_back(self) -> None:
+        assert self._back is not None
+        if self._back.done:
+            self.failed, self.finished = self._back.failed, self._back.finished
+            self.sweeps += self._back.sweeps
+            self.answers, self.drives = self._back.answers, self._back.drives
