@@ -33,6 +33,8 @@ from hpcms.coupling.nested import record_of
 
 BUDGET = 3  # records of a batch in a step that is not open yet
 MOST = 3  # coarse solves of a step over ``max_sweeps`` until the scheme falls back
+FAR = 0.1  # relative error of a record that says nothing of its own
+LEFT = 3.0  # relative error that an iteration leaves, over the square of the one before
 TINY = 1e-300
 
 
@@ -53,7 +55,9 @@ class Level:
     error: float = np.inf
     queue: dict[str, list[int]] = field(default_factory=dict)
     tries: dict[str, Array] = field(default_factory=dict)
-    change: float = np.inf  # of the paired answers in the last coarse update, relative
+    change: float = np.inf  # the smallest of the last round: of the paired answers in a coarse update, relative
+    smallest: float = np.inf  # that of this round, which lasts until as many records are told as there are batches
+    round: int = 0
     waited: int = 0
     updates: int = 0
     told: int = 0
@@ -74,6 +78,16 @@ class Level:
         """(B,) batches whose record did not start from the final state of the step before."""
         r = self.records[model]
         return (r.version > 0) & (r.base != self.origin[model]) if r.memory else np.zeros(r.rows.count, bool)
+
+    def worth(self, tolerance: float) -> float:
+        """The ratio above which a batch runs again. The drives still move by the errors of the records that are on their way;
+        what those will leave is of second order, and to be better than that would be in vain."""
+        out = 0.0
+        for m, r in self.records.items():
+            if r.count_running:
+                out = max(out, float(self.ratio[m][r.running].max()))
+        share = SHARE * tolerance
+        return max(1.0, LEFT * min(out * share, FAR) ** 2 / share)
 
     def judge(self, tolerance: float) -> None:
         """The errors of all records at u."""
@@ -132,12 +146,14 @@ class Async:
         if ended and (ended[0].look.index, ended[0].look.dt) == (self.look.index, self.look.dt):
             level = ended[0]
             level.look, level.origin = self.look, {m: r.version.copy() for m, r in old.records.items()}
+            self._inherit(level, old)
             started = {m: r.version > 0 for m, r in level.records.items()}
             self.meta["ahead"] = level.told
             self.meta["ahead_kept"] = int(sum((started[m] & ~level.stale(m)).sum() for m in started))
             for tries in level.tries.values():
                 tries[:] = 0
-            level.change, level.waited, level.updates = np.inf, 0, 0
+            level.change, level.smallest, level.waited, level.updates = np.inf, np.inf, 0, 0
+            level.round = level.told
             self.levels = [level]
             if before._flight is not None and before._flight[0][0] == self.look.index:
                 self._flight = before._flight
@@ -162,16 +178,32 @@ class Async:
             answers = self._extrapolated(m, old, below) if old and below else None
             records[m] = Records(rows, pair, memory, drive, answers)
             origin[m] = old.version if old is not None else np.zeros(rows.count, np.int64)
-            if old is not None and not memory:  # its laws have not changed
-                records[m].drive = {n: v.copy() for n, v in old.drive.items()}
-                records[m].answers = {n: v.copy() for n, v in old.answers.items()}
-                records[m].known, records[m].kappa = old.known.copy(), old.kappa.copy()
-                records[m].error0 = old.error0.copy()
-            elif old is not None:
-                records[m].kappa = old.kappa.copy()
         level = Level(look, dict(look.u), records, origin, drives)
         level.tries = {m: np.zeros(r.rows.count, np.int64) for m, r in records.items()}
+        if below is not None:
+            self._inherit(level, below)
         return level
+
+    def _inherit(self, level: Level, below: Level) -> None:
+        """Batches without a record of their own yet: the law of the step before, where that has not changed, or its answers
+        extrapolated to the first drives."""
+        drives = level.look.sites(level.look.u)
+        for m, r in level.records.items():
+            old = below.records[m]
+            rows = r.rows.rows(np.flatnonzero((r.version == 0) & ~r.running))
+            r.kappa[rows] = old.kappa[rows]
+            if r.memory:
+                drive, answers = drives[m], self._extrapolated(m, old, below)
+            else:
+                drive, answers = old.drive, old.answers
+                r.known[rows], r.error0[rows] = old.known[rows], old.error0[rows]
+                r.bend = r.bend or {name: np.zeros_like(value) for name, value in old.bend.items()}
+                for name in old.bend:
+                    r.bend[name][rows] = old.bend[name][rows]
+            for name in r.drive:
+                r.drive[name][rows] = drive[name][rows]
+            for name in r.answers:
+                r.answers[name][rows] = answers[name][rows]
 
     def _extrapolated(self, m: str, old: Records, below: Level) -> Arrays:
         now = old.at(below.drives[m])
@@ -206,7 +238,7 @@ class Async:
         for level in self._open(room):
             if self._flight is None and self._ready(level):
                 asked.append(self._coarse(level))
-            for m in sorted(level.queue):
+            for m in sorted(level.queue) if level.updates or not level.complete else ():
                 picked = self._pick(level, m, room)
                 if len(picked):
                     room -= len(picked)
@@ -231,7 +263,7 @@ class Async:
         if not level.complete:
             return False
         new, running = level.new, level.running
-        if new and (new >= running or not running):
+        if (new and (new >= running or not running)) or not level.updates:
             return True
         waits = any(level.queue.values())
         return level is self.levels[0] and not running and not waits
@@ -271,7 +303,8 @@ class Async:
     def _line_up(self, level: Level) -> None:
         """Which batches have to run again: the last in the queue goes first."""
         ahead = level is not self.levels[0]
-        wanted = {m: r.seen & ~r.running & (level.ratio[m] > 1.0) for m, r in level.records.items()}
+        least = level.worth(self.talk.tolerance)
+        wanted = {m: r.seen & ~r.running & (level.ratio[m] > least) for m, r in level.records.items()}
         if not ahead and not level.running and not level.new and not any(w.any() for w in wanted.values()):
             wanted = {m: level.lag[m] > 1.0 for m in level.records}  # the step could end, but for what it leaves behind
         for m, r in level.records.items():
@@ -279,11 +312,20 @@ class Async:
                 below = self.levels[0]
                 under = below.records[m]
                 settled = under.seen & ~under.running & (below.ratio[m] <= 1.0)
-                wanted[m] &= settled & (level.tries[m] < BUDGET)
+                wanted[m] &= settled & (level.tries[m] < BUDGET) & self._short(m)
             picked = np.flatnonzero(wanted[m])
             cost = self.talk.cost.get(m)
             order = np.argsort(cost[picked], kind="stable") if cost is not None else np.arange(len(picked))[::-1]
             level.queue[m] = picked[order].tolist()
+
+    def _short(self, model: str) -> Array:
+        """(B,) batches that take no longer than what the open step waits for; others wait for a better drive."""
+        cost = self.talk.cost.get(model)
+        if cost is None:
+            return np.ones(self.levels[0].records[model].rows.count, bool)
+        running = [self.talk.cost[m][r.running] for m, r in self.levels[0].records.items() if r.count_running]
+        longest = max((float(c.max()) for c in running), default=0.0)
+        return np.asarray(cost <= longest)
 
     # ------------------------------------------------------------------ telling
 
@@ -354,14 +396,22 @@ class Async:
         before = {m: r.at(level.drives[m]) for m, r in level.records.items()}
         level.u = dict(step.u)
         level.judge(self.talk.tolerance)
-        change = self._change(level, before)
-        level.waited = level.waited + 1 if change >= level.change and change > self.talk.tolerance else 0
-        level.change = change
-        if level.waited >= PATIENCE or not np.isfinite(change) or len(self.sweeps) > MOST * self.talk.max_sweeps:
-            self._fall_back(f"{PATIENCE} coarse updates without decrease")
+        if not self._progress(level, self._change(level, before)):
+            self._fall_back(f"{PATIENCE} rounds of coarse updates without decrease")
             return
         self._line_up(level)
         self._shift_ahead()
+
+    def _progress(self, level: Level, change: float) -> bool:
+        """Whether the coarse updates still get smaller, round by round."""
+        level.smallest = min(level.smallest, change)
+        count = sum(r.rows.count for r in level.records.values())
+        if level.told - level.round >= count or not level.running:
+            worse = level.smallest >= level.change and level.smallest > self.talk.tolerance
+            level.waited = level.waited + 1 if worse else 0
+            level.change, level.smallest, level.round = level.smallest, np.inf, level.told
+        many = len(self.sweeps) > MOST * self.talk.max_sweeps
+        return level.waited < PATIENCE and bool(np.isfinite(change)) and not many
 
     def _change(self, level: Level, before: dict[str, Arrays]) -> float:
         """Relative change of the paired answers between two drives; the largest over the models."""
@@ -381,13 +431,9 @@ class Async:
         if look is None or not (level.told or level.running):
             self.levels.pop()
             return
-        level.u = {n: v + (look.u[n] - level.look.u[n]) for n, v in level.u.items()}
-        level.look, old = look, level.drives
+        level.look = look
+        self._inherit(level, first)
         level.judge(self.talk.tolerance)
-        for m, r in level.records.items():
-            for name in r.drive:
-                moved = level.drives[m][name] - old[m][name]
-                r.drive[name][~r.known] += moved[~r.known]
         self._line_up(level)
 
     def _advance_ahead(self, level: Level, step: Advance) -> None:

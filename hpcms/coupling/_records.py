@@ -1,9 +1,12 @@
 """What a scheme knows of a fine model in one step: an affine law at every site, with an estimate of its error.
 
-    sigma(eps) = sigma0 + A (eps - eps0),    error <= error0 + kappa |eps - eps0|^2 / 2
+    sigma(eps) = sigma0 + A (eps - eps0),    error <= error0 + min(|A (eps - eps0)|, kappa |eps - eps0|^2 / 2)
 
 ``error0`` is what the micro iterate still lacks. ``kappa`` is measured: by how much a new record differs from what the one
 before it had predicted.
+
+Without memory a record is good for all steps, and two of them, at a and b, say more than one: along the line between them the
+answer is the cubic that has both stresses and both slopes (Hermite). ``kappa`` is then what that still misses.
 
 A model with memory has a second error, its ``lag``: what it remembers follows the drive and the micro iterate to first order
 only, lag0 + |A (eps - eps0)|. That hurts nobody while the step is worked on; before the step ends it has to be small too.
@@ -19,7 +22,9 @@ from hpcms.coupling._rows import Rows
 SHARE = 0.1  # of the tolerance: what the errors of the records may add up to
 SAFETY = 2.0  # on the measured curvature
 FADE = 0.5  # of an old curvature that a new measurement does not confirm
-SMALL = 1e-9  # a drive that moved by less than this share tells nothing of a curvature
+SMALL = 1e-4  # a drive that moved by less than this share tells nothing of a curvature
+REACH = 1.5  # how far beyond its records a cubic is believed, over their distance
+NOISE = 1e-9  # of an answer: differences below tell nothing either
 TINY = 1e-300
 Pair = tuple[str, str] | None
 
@@ -53,6 +58,8 @@ class Records:
         self.error0, self.lag0, self.kappa, self.known = np.zeros(S), np.zeros(S), np.full(S, np.inf), np.zeros(S, bool)
         self.version, self.base, self.serial = np.zeros(B, np.int64), np.full(B, -1), np.full(B, -1)
         self.guessed = answers is not None
+        # the anchor's ``drive``, ``answer``, ``slope``; ``line``: b - a; ``square``, ``cube``: of the answer along it, from b
+        self.bend: Arrays = {}
         self.running, self.seen = np.zeros(B, bool), np.ones(B, bool)
         self.count_running = self.count_new = 0
 
@@ -69,6 +76,8 @@ class Records:
         if not self.answers:
             self.answers = {name: np.zeros((len(self.known), *value.shape[1:])) for name, value in given.items()}
         self._measure(rows, drive, given)
+        if self.pair is not None and not self.memory:
+            self._bend(rows, drive, given, self.pair)
         for name, value in drive.items():
             self.drive[name][rows] = value
         for name, value in given.items():
@@ -90,20 +99,48 @@ class Records:
         if self.pair is None:
             return
         old_drive = {name: value[rows] for name, value in self.drive.items()}
-        old = affine(self.pair, old_drive, {name: value[rows] for name, value in self.answers.items()}, drive)
+        old = self.at(drive, rows)
         missed = np.linalg.norm(answers[self.pair[1]] - old[self.pair[1]], axis=-1)
         moved = np.linalg.norm(drive[self.pair[0]] - old_drive[self.pair[0]], axis=-1)
         size, whole = (np.linalg.norm(x, axis=-1) for x in (answers[self.pair[1]], drive[self.pair[0]]))
         told = self.known[rows] & (moved > SMALL * whole)
-        missed = np.maximum(missed - self.error0[rows] - 1e-12 * size, 0.0)
+        missed = np.maximum(missed - self.error0[rows] - answers.get("error", 0.0) - NOISE * size, 0.0)
         seen = SAFETY * 2.0 * missed / np.where(told, moved, 1.0) ** 2
         before = self.kappa[rows]
         kept = np.where(np.isfinite(before), FADE * before, 0.0)
         self.kappa[rows] = np.where(told, np.maximum(seen, kept), before)
 
-    def at(self, drive: Arrays) -> Arrays:
-        """The answers at other drives."""
-        return affine(self.pair, self.drive, self.answers, drive)
+    def _bend(self, rows: Array, drive: Arrays, answers: Arrays, pair: tuple[str, str]) -> None:
+        """The cubic from an anchor, a, to the new record, b. The record so far becomes the anchor where the new one is far."""
+        names = {"drive": self.drive[pair[0]], "answer": self.answers[pair[1]], "slope": self.answers["tangent"]}
+        b = drive[pair[0]]
+        if not self.bend:
+            self.bend = {name: value.copy() for name, value in names.items()}
+            shapes = {"line": names["drive"], "square": names["answer"], "cube": names["answer"]}
+            self.bend |= {name: np.zeros_like(value) for name, value in shapes.items()}
+        moved, reach = np.linalg.norm(b - names["drive"][rows], axis=-1), np.linalg.norm(self.bend["line"][rows], axis=-1)
+        far = self.known[rows] & (moved > np.maximum(SMALL * np.linalg.norm(b, axis=-1), 0.5 * reach))
+        for name, value in names.items():
+            self.bend[name][rows[far]] = value[rows[far]]
+        line = b - self.bend["drive"][rows]
+        bent = self.known[rows] & (far | (reach > 0))
+        slope = np.einsum("rij,rj->ri", answers["tangent"], line)
+        missed = self.bend["answer"][rows] - answers[pair[1]] + slope
+        turned = np.einsum("rij,rj->ri", self.bend["slope"][rows], line) - slope
+        for name, value in {"line": line, "square": 3 * missed + turned, "cube": turned + 2 * missed}.items():
+            self.bend[name][rows[bent]] = value[bent]
+
+    def at(self, drive: Arrays, some: Array | slice = slice(None)) -> Arrays:
+        """The answers of the sites ``some`` at other drives."""
+        own, told = ({name: value[some] for name, value in x.items()} for x in (self.drive, self.answers))
+        found = affine(self.pair, own, told, drive)
+        if not self.bend or self.pair is None:
+            return found
+        line, square, cube = (self.bend[name][some] for name in ("line", "square", "cube"))
+        along = ((drive[self.pair[0]] - own[self.pair[0]]) * line).sum(axis=-1, keepdims=True)
+        t = along / np.maximum((line**2).sum(axis=-1, keepdims=True), TINY)
+        t = np.where(np.abs(t) <= REACH, t, 0.0)
+        return {**found, self.pair[1]: found[self.pair[1]] + t**2 * (square + t * cube)}
 
     def estimate(self, drive: Arrays) -> Array:
         """(S,) what the paired answers at ``drive`` may be wrong by; inf where there is no record."""
@@ -117,7 +154,8 @@ class Records:
         moved = np.linalg.norm(drive[self.pair[0]] - self.drive[self.pair[0]], axis=-1)
         with np.errstate(invalid="ignore"):
             second = np.where(moved > 0, 0.5 * self.kappa * moved**2, 0.0)
-        return np.where(self.known, self.error0 + second, np.inf)
+        first = np.linalg.norm(self.at(drive)[self.pair[1]] - self.answers[self.pair[1]], axis=-1)
+        return np.where(self.known, self.error0 + np.minimum(first, second), np.inf)
 
     def lag(self, drive: Arrays) -> Array:
         """(S,) what the memory of a step that ends at ``drive`` would be wrong by, in the unit of the answer."""
