@@ -86,7 +86,7 @@ def refusal(scheme: type[Any], model: Any) -> str:
         return "it gives no tangent"
     if "iterate" in needs and not (isinstance(model, Iterates) or linear(model)):
         return "it has no verb iterate"
-    frozen = is_dataclass(model) and type(model).__dataclass_params__.frozen  # type: ignore[attr-defined]
-    if needs and not frozen:
+    params = getattr(type(model), "__dataclass_params__", None)
+    if needs and not (is_dataclass(model) and params is not None and params.frozen):
         return "it may hide state: it is no frozen dataclass"
     return ""

@@ -344,6 +344,15 @@ class Async:
             self._advance(result)
         return taken
 
+    def forget(self, key: tuple[Any, ...], batches: Array) -> None:
+        """A request ahead that failed: these batches are asked again when their step is open."""
+        level = next((x for x in self.levels if x.look.index == key[0]), None)
+        if level is not None and len(key) == 4 and self._back is None:
+            r = level.records[key[2]]
+            picked = batches[r.running[batches] & (r.serial[batches] == key[3])]
+            r.running[picked] = False
+            r.count_running -= len(picked)
+
     def _record(self, key: tuple[Any, ...], result: Arrays, batches: Array | None) -> bool:
         level = next((x for x in self.levels if x.look.index == key[0]), None)
         if level is None or key[2] not in level.records or len(key) != 4:

@@ -30,14 +30,25 @@ Pair = tuple[str, str] | None
 
 
 def affine(pair: Pair, drive: Arrays, answers: Arrays, at: Arrays) -> Arrays:
-    """The answers at ``drive`` carried over to ``at``: the paired one by its tangents, the others as they are."""
+    """The answers at ``drive`` carried over to ``at``: the paired one by its tangents, work and energy by what that does."""
     if pair is None or "tangent" not in answers:
         return answers
     shift = np.einsum("rij,rj->ri", answers["tangent"], at[pair[0]] - drive[pair[0]])
     if "tangent_temperature" in answers and "temperature" in at:
         warmer = np.asarray(at["temperature"] - drive["temperature"])
         shift = shift + answers["tangent_temperature"] * warmer[:, None]
-    return {**answers, pair[1]: answers[pair[1]] + shift}
+    return carried(pair, drive, answers, at, answers[pair[1]] + shift)
+
+
+def carried(pair: tuple[str, str], drive: Arrays, answers: Arrays, at: Arrays, flux: Array) -> Arrays:
+    """All answers where the paired one is ``flux``: work is that of the means (Hill and Mandel), energy grows by the trapezoid."""
+    (eps0, eps), flux0 = (drive[pair[0]], at[pair[0]]), answers[pair[1]]
+    out = {**answers, pair[1]: flux}
+    if "work" in answers:
+        out["work"] = answers["work"] + (flux * eps).sum(axis=-1) - (flux0 * eps0).sum(axis=-1)
+    if "energy" in answers:
+        out["energy"] = answers["energy"] + 0.5 * ((flux0 + flux) * (eps - eps0)).sum(axis=-1)
+    return out
 
 
 class Records:
@@ -140,7 +151,7 @@ class Records:
         along = ((drive[self.pair[0]] - own[self.pair[0]]) * line).sum(axis=-1, keepdims=True)
         t = along / np.maximum((line**2).sum(axis=-1, keepdims=True), TINY)
         t = np.where(np.abs(t) <= REACH, t, 0.0)
-        return {**found, self.pair[1]: found[self.pair[1]] + t**2 * (square + t * cube)}
+        return carried(self.pair, own, told, drive, found[self.pair[1]] + t**2 * (square + t * cube))
 
     def estimate(self, drive: Arrays) -> Array:
         """(S,) what the paired answers at ``drive`` may be wrong by; inf where there is no record."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class Nested:
         self.u = self.look.u
 
     @classmethod
-    def begin(cls, look: Look, talk: Talk, before: Any = None) -> Nested:
+    def begin(cls, look: Look, talk: Talk, before: Any = None) -> Self:
         """The scheme of one step; nothing is taken over from the step before."""
         return cls(look, talk)
 

@@ -88,7 +88,7 @@ class Layers:
         s, k = self._law(e, dt, state)
         sigma, A, residual = self._condense(eps, e, s, k, f)
         steps = np.zeros(len(eps), dtype=np.int64)
-        best = (e, s, k, sigma, A, residual)
+        best: tuple[Array, ...] = (e, s, k, sigma, A, residual)
         for _ in range(limit):
             todo = ~(best[5] <= self.tolerance)
             if not todo.any():

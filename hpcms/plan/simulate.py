@@ -112,7 +112,8 @@ class Simulation:
         models = {m: c.model for m, c in self.cells.items()}
         by_batch = {m: np.add.reduceat(self.costs.fine[m], c.starts) for m, c in self.cells.items()}
         talk = talk_with(models, self.tolerance, self.max_sweeps, {m: c.batches for m, c in self.cells.items()}, by_batch)
-        u, rate, t, scheme = self.coarse.begin(), {}, 0.0, None
+        u, t, scheme = self.coarse.begin(), 0.0, None
+        rate: Arrays = {}
         ends, path, total = [u], [], {"sweeps": 0, "ahead": 0, "ahead_kept": 0, "coarse_ahead": 0, "fallback": 0}
         for index, end in enumerate(self.times, start=1):
             step = Step(index, end, end - t, u, rate if self.extrapolate else {})
