@@ -26,80 +26,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hpcms.contracts import Advance, Array, Arrays, CoarseRequest, FineRequest, Look, Request, Talk
-from hpcms.coupling._records import SHARE, Records
+from hpcms.coupling._level import PATIENCE, TINY, Level
+from hpcms.coupling._records import Records
 from hpcms.coupling._rows import Rows
-from hpcms.coupling.condensed import PATIENCE, Condensed
+from hpcms.coupling.condensed import Condensed
 from hpcms.coupling.nested import record_of
 
 BUDGET = 3  # records of a batch in a step that is not open yet
 MOST = 3  # coarse solves of a step over ``max_sweeps`` until the scheme falls back
-FAR = 0.1  # relative error of a record that says nothing of its own
-LEFT = 3.0  # relative error that an iteration leaves, over the square of the one before
-TINY = 1e-300
-
-
-@dataclass
-class Level:
-    """One time step in the works. ``origin``: by model, the versions of the step before from which records have to start.
-
-    ``ratio``, ``lag``: by model and batch, the error and the lag at u over their share; ``error``: summed, likewise.
-    """
-
-    look: Look
-    u: Arrays
-    records: dict[str, Records]
-    origin: dict[str, Array]
-    drives: dict[str, Arrays] = field(default_factory=dict)
-    ratio: dict[str, Array] = field(default_factory=dict)
-    lag: dict[str, Array] = field(default_factory=dict)
-    error: float = np.inf
-    queue: dict[str, list[int]] = field(default_factory=dict)
-    tries: dict[str, Array] = field(default_factory=dict)
-    change: float = np.inf  # the smallest of the last round: of the paired answers in a coarse update, relative
-    smallest: float = np.inf  # that of this round, which lasts until as many records are told as there are batches
-    round: int = 0
-    waited: int = 0
-    updates: int = 0
-    told: int = 0
-
-    @property
-    def running(self) -> int:
-        return sum(r.count_running for r in self.records.values())
-
-    @property
-    def new(self) -> int:
-        return sum(r.count_new for r in self.records.values())
-
-    @property
-    def complete(self) -> bool:
-        return all(r.complete for r in self.records.values())
-
-    def stale(self, model: str) -> Array:
-        """(B,) batches whose record did not start from the final state of the step before."""
-        r = self.records[model]
-        return (r.version > 0) & (r.base != self.origin[model]) if r.memory else np.zeros(r.rows.count, bool)
-
-    def worth(self, tolerance: float) -> float:
-        """The ratio above which a batch runs again. The drives still move by the errors of the records that are on their way;
-        what those will leave is of second order, and to be better than that would be in vain."""
-        out = 0.0
-        for m, r in self.records.items():
-            if r.count_running:
-                out = max(out, float(self.ratio[m][r.running].max()))
-        share = SHARE * tolerance
-        return max(1.0, LEFT * min(out * share, FAR) ** 2 / share)
-
-    def judge(self, tolerance: float) -> None:
-        """The errors of all records at u."""
-        self.drives = self.look.sites(self.u)
-        self.error = 0.0
-        for m, r in self.records.items():
-            errors, lags, share = r.estimate(self.drives[m]), r.lag(self.drives[m]), SHARE * tolerance * max(r.size(), TINY)
-            with np.errstate(over="ignore"):
-                self.ratio[m] = np.where(self.stale(m), np.inf, r.rows.largest(errors) / share)
-                self.lag[m] = r.rows.largest(lags) / share
-                whole = float(np.sqrt(np.mean((np.maximum(errors, lags) / share) ** 2)))
-            self.error = max(self.error, np.inf if np.isinf(self.ratio[m]).any() else whole)
 
 
 @dataclass
@@ -146,7 +80,7 @@ class Async:
         if ended and (ended[0].look.index, ended[0].look.dt) == (self.look.index, self.look.dt):
             level = ended[0]
             level.look, level.origin = self.look, {m: r.version.copy() for m, r in old.records.items()}
-            self._inherit(level, old)
+            level.inherit(old, self.past)
             started = {m: r.version > 0 for m, r in level.records.items()}
             self.meta["ahead"] = level.told
             self.meta["ahead_kept"] = int(sum((started[m] & ~level.stale(m)).sum() for m in started))
@@ -175,42 +109,14 @@ class Async:
             pair, memory = self.talk.pairing.get(m), m in self.talk.memory
             rows = Rows.of(self.talk, m, drive)
             old = below.records[m] if below else None
-            answers = self._extrapolated(m, old, below) if old and below else None
+            answers = below.extrapolated(m, self.past) if below else None
             records[m] = Records(rows, pair, memory, drive, answers)
             origin[m] = old.version if old is not None else np.zeros(rows.count, np.int64)
         level = Level(look, dict(look.u), records, origin, drives)
         level.tries = {m: np.zeros(r.rows.count, np.int64) for m, r in records.items()}
         if below is not None:
-            self._inherit(level, below)
+            level.inherit(below, self.past)
         return level
-
-    def _inherit(self, level: Level, below: Level) -> None:
-        """Batches without a record of their own yet: the law of the step before, where that has not changed, or its answers
-        extrapolated to the first drives."""
-        drives = level.look.sites(level.look.u)
-        for m, r in level.records.items():
-            old = below.records[m]
-            rows = r.rows.rows(np.flatnonzero((r.version == 0) & ~r.running))
-            r.kappa[rows] = old.kappa[rows]
-            if r.memory:
-                drive, answers = drives[m], self._extrapolated(m, old, below)
-            else:
-                drive, answers = old.drive, old.answers
-                r.known[rows], r.error0[rows] = old.known[rows], old.error0[rows]
-                r.bend = r.bend or {name: np.zeros_like(value) for name, value in old.bend.items()}
-                for name in old.bend:
-                    r.bend[name][rows] = old.bend[name][rows]
-            for name in r.drive:
-                r.drive[name][rows] = drive[name][rows]
-            for name in r.answers:
-                r.answers[name][rows] = answers[name][rows]
-
-    def _extrapolated(self, m: str, old: Records, below: Level) -> Arrays:
-        now = old.at(below.drives[m])
-        pair = self.talk.pairing.get(m)
-        if pair is None or m not in self.past or not below.look.rate:
-            return now
-        return {**now, pair[1]: 2 * now[pair[1]] - self.past[m][pair[1]]}
 
     # ------------------------------------------------------------------ asking
 
@@ -307,7 +213,7 @@ class Async:
         wanted = {m: r.seen & ~r.running & (level.ratio[m] > least) for m, r in level.records.items()}
         if not ahead and not level.running and not level.new and not any(w.any() for w in wanted.values()):
             wanted = {m: level.lag[m] > 1.0 for m in level.records}  # the step could end, but for what it leaves behind
-        for m, r in level.records.items():
+        for m in level.records:
             if ahead:
                 below = self.levels[0]
                 under = below.records[m]
@@ -405,31 +311,14 @@ class Async:
         before = {m: r.at(level.drives[m]) for m, r in level.records.items()}
         level.u = dict(step.u)
         level.judge(self.talk.tolerance)
-        if not self._progress(level, self._change(level, before)):
+        if (
+            not level.progress(level.moved(before), self.talk.tolerance)
+            or len(self.sweeps) > MOST * self.talk.max_sweeps
+        ):
             self._fall_back(f"{PATIENCE} rounds of coarse updates without decrease")
             return
         self._line_up(level)
         self._shift_ahead()
-
-    def _progress(self, level: Level, change: float) -> bool:
-        """Whether the coarse updates still get smaller, round by round."""
-        level.smallest = min(level.smallest, change)
-        count = sum(r.rows.count for r in level.records.values())
-        if level.told - level.round >= count or not level.running:
-            worse = level.smallest >= level.change and level.smallest > self.talk.tolerance
-            level.waited = level.waited + 1 if worse else 0
-            level.change, level.smallest, level.round = level.smallest, np.inf, level.told
-        many = len(self.sweeps) > MOST * self.talk.max_sweeps
-        return level.waited < PATIENCE and bool(np.isfinite(change)) and not many
-
-    def _change(self, level: Level, before: dict[str, Arrays]) -> float:
-        """Relative change of the paired answers between two drives; the largest over the models."""
-        worst = 0.0
-        for m, r in level.records.items():
-            if r.pair is not None:
-                new, old = r.at(level.drives[m])[r.pair[1]], before[m][r.pair[1]]
-                worst = max(worst, float(np.linalg.norm(new - old)) / (float(np.linalg.norm(new)) + TINY))
-        return worst
 
     def _shift_ahead(self) -> None:
         """The next step starts from another state now: move it along, or forget it where nothing has begun."""
@@ -441,7 +330,7 @@ class Async:
             self.levels.pop()
             return
         level.look = look
-        self._inherit(level, first)
+        level.inherit(first, self.past)
         level.judge(self.talk.tolerance)
         self._line_up(level)
 

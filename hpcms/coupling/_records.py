@@ -1,15 +1,16 @@
 """What a scheme knows of a fine model in one step: an affine law at every site, with an estimate of its error.
 
-    sigma(eps) = sigma0 + A (eps - eps0),    error <= error0 + min(|A (eps - eps0)|, kappa |eps - eps0|^2 / 2)
+    sigma(eps) = sigma0 + A (eps - eps0),    error <= error0 + min(kappa |d|^2 / 2, |A d| + |sigma0| |d| / |eps|),   d = eps - eps0
 
 ``error0`` is what the micro iterate still lacks. ``kappa`` is measured: by how much a new record differs from what the one
-before it had predicted.
+before it had predicted. The bound of first order, with tangent and secant, serves until then.
 
 Without memory a record is good for all steps, and two of them, at a and b, say more than one: along the line between them the
 answer is the cubic that has both stresses and both slopes (Hermite). ``kappa`` is then what that still misses.
 
 A model with memory has a second error, its ``lag``: what it remembers follows the drive and the micro iterate to first order
-only, lag0 + |A (eps - eps0)|. That hurts nobody while the step is worked on; before the step ends it has to be small too.
+only, lag0 + |A d| + |sigma0| |d| / |eps|. That hurts nobody while the step is worked on; before the step ends
+it has to be small too.
 """
 
 from __future__ import annotations
@@ -129,7 +130,10 @@ class Records:
             self.bend = {name: value.copy() for name, value in names.items()}
             shapes = {"line": names["drive"], "square": names["answer"], "cube": names["answer"]}
             self.bend |= {name: np.zeros_like(value) for name, value in shapes.items()}
-        moved, reach = np.linalg.norm(b - names["drive"][rows], axis=-1), np.linalg.norm(self.bend["line"][rows], axis=-1)
+        moved, reach = (
+            np.linalg.norm(b - names["drive"][rows], axis=-1),
+            np.linalg.norm(self.bend["line"][rows], axis=-1),
+        )
         far = self.known[rows] & (moved > np.maximum(SMALL * np.linalg.norm(b, axis=-1), 0.5 * reach))
         for name, value in names.items():
             self.bend[name][rows[far]] = value[rows[far]]
@@ -165,16 +169,22 @@ class Records:
         moved = np.linalg.norm(drive[self.pair[0]] - self.drive[self.pair[0]], axis=-1)
         with np.errstate(invalid="ignore"):
             second = np.where(moved > 0, 0.5 * self.kappa * moved**2, 0.0)
-        first = np.linalg.norm(self.at(drive)[self.pair[1]] - self.answers[self.pair[1]], axis=-1)
-        return np.where(self.known, self.error0 + np.minimum(first, second), np.inf)
+        return np.where(self.known, self.error0 + np.minimum(self._first(drive, self.pair), second), np.inf)
+
+    def _first(self, drive: Arrays, pair: tuple[str, str]) -> Array:
+        """(S,) what the answers change by to first order, with the tangent and with the secant."""
+        told, now = self.answers[pair[1]], self.at(drive)[pair[1]]
+        eps0, eps = self.drive[pair[0]], drive[pair[0]]
+        reach = np.maximum(np.linalg.norm(eps, axis=-1), np.linalg.norm(eps0, axis=-1))
+        share = np.linalg.norm(eps - eps0, axis=-1) / np.maximum(reach, TINY)
+        out: Array = np.linalg.norm(now - told, axis=-1) + np.linalg.norm(told, axis=-1) * share
+        return out
 
     def lag(self, drive: Arrays) -> Array:
         """(S,) what the memory of a step that ends at ``drive`` would be wrong by, in the unit of the answer."""
         if not self.memory or self.pair is None or not self.answers:
             return np.zeros(len(self.known))
-        shift = self.at(drive)[self.pair[1]] - self.answers[self.pair[1]]
-        lag: Array = self.lag0 + np.linalg.norm(shift, axis=-1)
-        return lag
+        return self.lag0 + self._first(drive, self.pair)
 
     def size(self) -> float:
         """Root mean square of the paired answers, the measure of their errors."""

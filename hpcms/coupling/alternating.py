@@ -17,7 +17,8 @@ from typing import Any
 
 from hpcms.contracts import Advance, Array, Arrays, CoarseRequest, Request
 from hpcms.coupling._records import affine
-from hpcms.coupling.condensed import PATIENCE, Condensed
+from hpcms.coupling._level import PATIENCE
+from hpcms.coupling.condensed import Condensed
 from hpcms.coupling.nested import record_of
 
 ROUNDS = 20  # coarse solves between two fine iterations
@@ -55,7 +56,9 @@ class Alternating(Condensed):
         if first:
             self._outer, self._inner = result, 0
         self._inner += 1
-        if self._outer is not None and ((not first and result.residual <= self.talk.tolerance) or self._inner >= ROUNDS):
+        if self._outer is not None and (
+            (not first and result.residual <= self.talk.tolerance) or self._inner >= ROUNDS
+        ):
             self._turn(self._outer)
         else:
             self.u, self._asked = result.u, False

@@ -21,10 +21,9 @@ from typing import ClassVar
 import numpy as np
 
 from hpcms.contracts import Advance, Arrays, Talk
+from hpcms.coupling._level import PATIENCE
 from hpcms.coupling._records import SHARE
 from hpcms.coupling.nested import Nested
-
-PATIENCE = 3
 
 
 def summed_error(answers: Mapping[str, Arrays], talk: Talk) -> float:

@@ -25,8 +25,18 @@ class StepRejected(NumericalFailure):
     """This step did not work with this step size."""
 
 
+class Progress(Protocol):
+    """Where a run tells how far it is."""
+
+    def step(self, done: float, total: float, text: str, eta: float | None) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
 class Host(Protocol):
     """What a dialogue needs of the run."""
+
+    progress: Progress
 
     coarse: CoarseModel
     exchange: Exchange
@@ -104,7 +114,7 @@ class Dialogue:
             outcomes = [o for _, found in pieces for o in found]
             self._count(name, outcomes, fail=True)
             answers = {k: np.concatenate([p[k] for p, _ in pieces]) for k in pieces[0][0]}
-            self._check(name, {k: v for k, v in group[0].request.drive.items()}, answers, group)
+            self._check(name, group[0].request.drive, answers, group)
             request = group[0].request
             told = self.scheme.tell(request.key, self.exchange.parts[name].bridge.restrict(answers), request.batches)
             for s in group:
@@ -138,13 +148,15 @@ class Dialogue:
         count = self.counts.setdefault(name, {"newton": 0, "linear": 0, "solves": 0, "energy_gap": 0.0})
         count["newton"] += sum(o.iterations for o in outcomes)
         count["linear"] += sum(o.linear_iterations for o in outcomes)
-        count["solves"] += len(outcomes)
+        count["solves"] += sum(getattr(o, "solves", 1) for o in outcomes)
         failed = [r for r, o in enumerate(outcomes) if not o.ok]
         if failed and fail:
             raise StepRejected(
                 f"{len(failed)} of {len(outcomes)} regions of {name} failed, first region {failed[0]}: "
                 f"{outcomes[failed[0]].reason}"
             )
+        for note in sorted({text for o in outcomes if (text := getattr(o, "note", ""))}):
+            self.host.progress.note(f"{name}: {note}")
         return not failed
 
     def _check(self, name: str, drive: Arrays, answers: Arrays, group: list[Sent]) -> None:

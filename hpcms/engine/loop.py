@@ -5,23 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from hpcms.contracts import Arrays, CoarseModel, Step
 from hpcms.coupling import look_at, talk_with
-from hpcms.engine.dialogue import Dialogue, StepRejected
+from hpcms.engine.dialogue import Dialogue, Progress, StepRejected
 from hpcms.engine.exchange import Exchange
 from hpcms.engine.stop import StopWatch
 from hpcms.errors import NumericalFailure
 from hpcms.store.commit import RunStore
-
-
-class Progress(Protocol):
-    """Where a run tells how far it is."""
-
-    def step(self, done: float, total: float, text: str, eta: float | None) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
 
 @dataclass(frozen=True)

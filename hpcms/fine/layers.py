@@ -104,13 +104,25 @@ class Layers:
         for name in ("memory", "local", "at", "response"):
             new[name] = np.where(ok[:, None], new[name], state[name])
         words = ("converged", "the layers' stresses do not agree: shorten the step")
-        outcomes = [Outcome(bool(g), words[not g], int(i), 0, float(r)) for g, i, r in zip(ok, steps, residual, strict=True)]
-        return {name: np.where(ok.reshape(-1, *[1] * (v.ndim - 1)), v, 0.0) for name, v in answers.items()}, new, outcomes
+        outcomes = [
+            Outcome(bool(g), words[not g], int(i), 0, float(r)) for g, i, r in zip(ok, steps, residual, strict=True)
+        ]
+        return (
+            {name: np.where(ok.reshape(-1, *[1] * (v.ndim - 1)), v, 0.0) for name, v in answers.items()},
+            new,
+            outcomes,
+        )
 
     def _answers(self, eps: Array, sigma: Array, A: Array, residual: Array) -> Arrays:
         size = np.where(residual <= self.tolerance, 0.0, np.abs(sigma[:, 0]))
         error = size * np.minimum(residual, CURVED * residual**2)
-        return {"stress": sigma, "tangent": A[:, :, None], "work": (sigma * eps)[:, 0], "error": error, "lag": size * residual}
+        return {
+            "stress": sigma,
+            "tangent": A[:, :, None],
+            "work": (sigma * eps)[:, 0],
+            "error": error,
+            "lag": size * residual,
+        }
 
     def _move(self, eps: Array, dt: Array, state: Arrays, at: tuple[Array, ...], todo: Array) -> tuple[Array, ...]:
         """One Newton step where ``todo``, halved up to 6 times where it makes the residual worse than threefold."""

@@ -5,7 +5,6 @@ One step is backward Euler from the committed history; dt = 0, or a phase withou
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -16,10 +15,9 @@ from hpcms.errors import BadInput
 from hpcms.kernels import norton
 from hpcms.kernels.cell_mirror import CLASSES, MirrorCell, classes_of, is_mirrored
 from hpcms.kernels.cell_periodic import PeriodicCell
-from hpcms.kernels.creep_cell import CURVED, Cell, CreepSolver, Material, Start, Step
+from hpcms.kernels.creep_cell import Cell, CreepSolver, Material, Start, Step
 from hpcms.kernels.elements import load_bearing
 
-Verb = Callable[[CreepSolver, Start], Step]
 PLANES = {"": (0, 1, 2, 3, 4, 5), "xy": (0, 1, 5)}
 
 
@@ -122,17 +120,19 @@ class Solid:
 
     def solve(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
         """Answers, new state and outcomes; a region that fails keeps its state and answers zero."""
-        answers, new, outcomes = self._answers(drive, state, CreepSolver.step)
+        answers, new, outcomes = self._answers(drive, state, "step")
         return {name: answers[name] for name in self.answers}, new, outcomes
 
     def iterate(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
         """The same after at most one Newton iteration; ``error`` and ``lag``: (R,) Pa that the stress may be wrong by."""
-        answers, new, outcomes = self._answers(drive, state, CreepSolver.iterate)
+        from hpcms.kernels.creep_cell import CURVED
+
+        answers, new, outcomes = self._answers(drive, state, "iterate")
         left = np.array([o.residual if o.residual > self.tolerance else 0.0 for o in outcomes])
         size = np.linalg.norm(answers["stress"], axis=1)
         return {**answers, "error": size * np.minimum(left, CURVED * left**2), "lag": size * left}, new, outcomes
 
-    def _answers(self, drive: Arrays, state: Arrays, verb: Verb) -> tuple[Arrays, Arrays, list[Outcome]]:
+    def _answers(self, drive: Arrays, state: Arrays, verb: str) -> tuple[Arrays, Arrays, list[Outcome]]:
         R = len(state["phase"])
         new = {name: value.copy() for name, value in state.items()}
         shapes = {"stress": (6,), "tangent": (6, 6), "tangent_temperature": (6,), "creep_rate": (6,)}
@@ -155,7 +155,7 @@ class Solid:
             answers["creep_rate"][r] = step.creep / dt if dt > 0 else 0.0
         return answers, new, outcomes
 
-    def _region(self, state: Arrays, strain: Array, temperature: float, dt: float, verb: Verb) -> tuple[Step, Cell]:
+    def _region(self, state: Arrays, strain: Array, temperature: float, dt: float, verb: str) -> tuple[Step, Cell]:
         """One region: the smallest cell that its symmetry allows, started from the extrapolated last trial."""
         hx, hy, hz = state["spacing"].tolist()
         cell: Cell
@@ -177,7 +177,8 @@ class Solid:
             if strain[k] != state["trial_strain"][k]:
                 u += (strain[k] - state["trial_strain"][k]) * cell.align(x, CLASSES[k])
         u0, vp = cell.read_field(state["displacement"], 0), cell.read_history(state["creep_strain"])
-        return verb(solver, Start(strain, state["strain"], u0, vp, u, response, directions)), cell
+        begun = Start(strain, state["strain"], u0, vp, u, response, directions)
+        return (solver.iterate if verb == "iterate" else solver.step)(begun), cell
 
     def _store(self, state: Arrays, cell: Cell, step: Step, strain: Array) -> None:
         """Writes one region's new state into its views."""

@@ -111,7 +111,9 @@ class Simulation:
         self._servers = [0.0] * max(self.machine.agents, 1)
         models = {m: c.model for m, c in self.cells.items()}
         by_batch = {m: np.add.reduceat(self.costs.fine[m], c.starts) for m, c in self.cells.items()}
-        talk = talk_with(models, self.tolerance, self.max_sweeps, {m: c.batches for m, c in self.cells.items()}, by_batch)
+        talk = talk_with(
+            models, self.tolerance, self.max_sweeps, {m: c.batches for m, c in self.cells.items()}, by_batch
+        )
         u, t, scheme = self.coarse.begin(), 0.0, None
         rate: Arrays = {}
         ends, path, total = [u], [], {"sweeps": 0, "ahead": 0, "ahead_kept": 0, "coarse_ahead": 0, "fallback": 0}
