@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hpcms import engine
-from hpcms.engine.loop import Progress
+from hpcms.engine.dialogue import Progress
 from hpcms.engine.running import how_of, job_of
 from hpcms.engine.summary import Summary
 from hpcms.store.run import open_run

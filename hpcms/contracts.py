@@ -6,7 +6,7 @@ Units are SI. Symmetric tensors are Mandel vectors of 6 in the order 11 22 33 23
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import GenericAlias
 from typing import Annotated, Any, Protocol, get_args, get_origin, runtime_checkable
@@ -101,6 +101,20 @@ class FineModel(Protocol):
         ...
 
 
+@runtime_checkable
+class Iterates(Protocol):
+    """The verb of a fine model that goes along with the coarse iteration instead of being solved in each of it.
+
+    One Newton iteration on the micro problem, then the condensation onto the mean drive: as ``solve``, the answers at
+    ``drive`` with the tangent, sigma_bar - D K^-1 rho, and beside them, in the unit of the paired answer, ``error``: (R,) what
+    it may still be wrong by, and ``lag``: (R,) the same of what the model would remember of this iterate. Where the iterate
+    that it starts from is good enough already, no iteration is made.
+    A model may say ``memory = False``: its answers do not depend on the steps before.
+    """
+
+    def iterate(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]: ...
+
+
 @dataclass(frozen=True)
 class Step:
     """A load or time step from ``t - dt`` to ``t``; ``previous`` is the accepted coarse state at ``t - dt``.
@@ -178,37 +192,89 @@ class Bridge(Protocol):
 
 @dataclass(frozen=True)
 class FineRequest:
-    """Ask fine model ``model`` for the answers of all its sites under ``drive`` (leading axis S)."""
+    """Ask fine model ``model`` for the answers of the sites of ``batches`` under ``drive`` (leading axis: these sites).
+
+    ``verb``: "solve" to convergence, or "iterate": one Newton iteration, then the condensed record. ``step``: index of
+    the time step; one that is not open yet starts from the newest trial of the step before it.
+    """
 
     key: tuple[Any, ...]
     model: str
     drive: Arrays
+    batches: Array
+    verb: str = "solve"
+    step: int = 0
 
 
 @dataclass(frozen=True)
 class CoarseRequest:
-    """Ask the coarse model to advance ``u`` with ``answers``."""
+    """Ask the coarse model to advance ``u`` in time step ``step`` with ``answers``.
+
+    ``previous``: the state that the step starts from where that is not committed yet.
+    """
 
     key: tuple[Any, ...]
     u: Arrays
     answers: Mapping[str, Arrays]
+    step: int = 0
+    previous: Arrays | None = None
 
 
 Request = FineRequest | CoarseRequest
 
 
+@dataclass(frozen=True)
+class Look:
+    """A time step as a scheme sees it. ``u``: first iterate; ``sites(u)``: drives by fine model; ``index``, ``dt``.
+
+    ``ahead(u)``: the same for the step after it, if this one ends with ``u``; None where nothing follows.
+    """
+
+    u: Arrays
+    sites: Callable[[Arrays], dict[str, Arrays]]
+    index: int = 0
+    dt: float = 0.0
+    previous: Mapping[str, Array] = field(default_factory=dict)
+    rate: Mapping[str, Array] = field(default_factory=dict)
+    ahead: Callable[[Arrays], Look | None] | None = None
+
+
+@dataclass(frozen=True)
+class Talk:
+    """How exactly the scales have to agree, and what a scheme has to know of the fine models.
+
+    ``batches``: by model, the rows [lo, hi) of each batch; ``pairing``: by model, the (drive, answer) of its tangent, or
+    None; ``memory``: models whose answers depend on the step before. Without entries: one batch, no tangent, memory.
+    """
+
+    tolerance: float
+    max_sweeps: int
+    batches: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
+    pairing: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
+    memory: frozenset[str] = frozenset()
+    cost: Mapping[str, Array] = field(default_factory=dict)  # (B,) expected seconds: the longest go first
+
+
 class Scheme(Protocol):
-    """How the scales talk within one step: ask/tell. No I/O, no clock, no Dask. A repeated tell is harmless."""
+    """How the scales talk within one step: ask/tell. No I/O, no clock, no Dask. A repeated tell is harmless.
+
+    ``begin(look, talk, before)`` is the scheme of the step after that of the scheme ``before``. When ``done``: ``failed`` is
+    empty or says why; ``u``, ``drives``, ``answers`` are those of the step; the state of each batch is that of the last
+    answer told for it; ``sweeps`` has a record for each coarse solve.
+    """
 
     @property
     def done(self) -> bool: ...
 
-    def ask(self) -> Sequence[Request]:
-        """Requests that may start now; each is handed out once."""
+    def ask(self, idle: int | None = None) -> Sequence[Request]:
+        """Requests that may start now; each is handed out once. ``idle``: batches that find a free place now."""
         ...
 
-    def tell(self, key: tuple[Any, ...], result: Any) -> None:
-        """A FineRequest is told its answers (arrays over all S sites), a CoarseRequest an ``Advance``."""
+    def tell(self, key: tuple[Any, ...], result: Any, batches: Array | None = None) -> bool:
+        """A FineRequest is told the answers of some of its batches (all if None), a CoarseRequest an ``Advance``.
+
+        Whether it counts: not where it was told before, or is no longer wanted.
+        """
         ...
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpcms.contracts import Advance
-from hpcms.coupling.nested import Nested
+from hpcms.coupling.nested import Nested, record_of
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Chain(Nested):
     """One step: fine once, coarse once. ``tolerance`` and ``max_sweeps`` are not needed."""
 
     def _advance(self, step: Advance) -> None:
-        self._record(step)
+        self.sweeps.append(record_of(step))
         self.u, self.finished = step.u, step.ok
         self.failed = "" if step.ok else f"coarse solve failed: {step.reason}"
 

@@ -13,38 +13,54 @@ C. T. Kelley, Iterative Methods for Linear and Nonlinear Equations, SIAM 1995, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Self
 
-from hpcms.contracts import Advance, Arrays, CoarseRequest, FineRequest, Request
+import numpy as np
+
+from hpcms.contracts import Advance, Array, Arrays, CoarseRequest, FineRequest, Look, Request, Talk
+from hpcms.coupling._rows import Rows
 
 GROWTH = 2.0
 HALVINGS = 4
 
 
+def record_of(step: Advance) -> dict[str, Any]:
+    """What a sweep leaves in the run's records."""
+    kept = ("residual", "iterations", "reason", "messages", "bytes")
+    return {name: getattr(step, name) for name in kept} | {"fields": dict(step.residuals)}
+
+
 @dataclass
 class Nested:
-    """One step. ``u``: first iterate; ``sites(u)``: drives by fine model; ``tolerance``: on the relative residual.
+    """See ``hpcms.contracts.Scheme``."""
 
-    After ``done``, ``failed`` is empty or says why; ``u`` and ``answers`` belong together; ``sweeps`` has a record
-    for each round.
-    """
-
-    u: Arrays
-    sites: Callable[[Arrays], dict[str, Arrays]]
-    tolerance: float
-    max_sweeps: int
+    look: Look
+    talk: Talk
     failed: str = ""
     finished: bool = False
     sweeps: list[dict[str, Any]] = field(default_factory=list)
     answers: dict[str, Arrays] = field(default_factory=dict)
     drives: dict[str, Arrays] = field(default_factory=dict)
-    _told: dict[tuple[Any, ...], Arrays] = field(default_factory=dict)
+    verb: str = "solve"
+    _rows: dict[str, Rows] = field(default_factory=dict)
+    _told: dict[str, Array] = field(default_factory=dict)  # by model: which batches
     _asked: bool = False
     _base: Arrays | None = None  # the last iterate whose residual was accepted
     _base_residual: float = float("inf")
     _halvings: int = 0
+
+    needs: ClassVar[tuple[str, ...]] = ()  # of a fine model: "tangent", "iterate"
+    barrier: ClassVar[bool] = True  # nothing is decided before all answers of a request are told
+
+    def __post_init__(self) -> None:
+        self.u = self.look.u
+
+    @classmethod
+    def begin(cls, look: Look, talk: Talk, before: Any = None) -> Self:
+        """The scheme of one step; nothing is taken over from the step before."""
+        return cls(look, talk)
 
     @property
     def done(self) -> bool:
@@ -54,53 +70,66 @@ class Nested:
     def _sweep(self) -> int:
         return len(self.sweeps)
 
-    def ask(self) -> Sequence[Request]:
+    def ask(self, idle: int | None = None) -> Sequence[Request]:
         """The fine requests of this sweep, then, when all are told, the coarse one."""
         if self.done or self._asked:
             return []
         self._asked = True
         if not self.drives:
-            self.drives = self.sites(self.u)
-            self._told = {}
+            self.drives = self.look.sites(self.u)
+            self.answers, self._told = {}, {}
             if self.drives:
-                return [FineRequest((self._sweep, "fine", m), m, d) for m, d in sorted(self.drives.items())]
-        return [CoarseRequest((self._sweep, "coarse"), self.u, dict(self.answers))]
+                return [self._request(m, d) for m, d in sorted(self.drives.items())]
+        return [CoarseRequest((self._sweep, "coarse"), self.u, dict(self.answers), self.look.index)]
 
-    def tell(self, key: tuple[Any, ...], result: Any) -> None:
+    def _request(self, model: str, drive: Arrays) -> FineRequest:
+        if model not in self._rows:
+            self._rows[model] = Rows.of(self.talk, model, drive)
+        count = self._rows[model].count
+        self._told[model], self.answers[model] = np.zeros(count, bool), {}
+        key = (self._sweep, "fine", model)
+        return FineRequest(key, model, drive, np.arange(count), self.verb, self.look.index)
+
+    def tell(self, key: tuple[Any, ...], result: Any, batches: Array | None = None) -> bool:
         """Answers of a fine model or the advance of the coarse one; a second tell of the same key changes nothing."""
         if self.done or key[0] != self._sweep:
-            return
+            return False
         if key[1] == "coarse":
             self._advance(result)
-        elif key not in self._told:
-            self._told[key] = result
-            if len(self._told) == len(self.drives):
-                self.answers = {k[2]: self._told[k] for k in sorted(self._told)}
-                self._asked = False
-
-    def _record(self, step: Advance) -> None:
-        kept = ("residual", "iterations", "reason", "messages", "bytes")
-        self.sweeps.append({name: getattr(step, name) for name in kept} | {"fields": dict(step.residuals)})
+            return True
+        told = self._told[key[2]]
+        picked = np.arange(len(told)) if batches is None else batches
+        if told[picked].all():
+            return False
+        self._rows[key[2]].put(self.answers[key[2]], result, picked, ~told[picked])
+        told[picked] = True
+        if all(done.all() for done in self._told.values()):
+            self._asked = False
+        return True
 
     def _advance(self, step: Advance) -> None:
-        self._record(step)
+        self.sweeps.append(record_of(step))
         if not step.ok:
             self.failed = f"coarse solve failed: {step.reason}"
-        elif step.residual <= self.tolerance:
+        elif self._merit(step) <= self.talk.tolerance:
             self.finished = True
-        elif self._sweep >= self.max_sweeps:
-            self.failed = f"{self.max_sweeps} sweeps without convergence (residual {step.residual:.2e})"
+        elif self._sweep >= self.talk.max_sweeps:
+            self.failed = f"{self.talk.max_sweeps} sweeps without convergence (residual {step.residual:.2e})"
         else:
             self._next(step)
             self._asked, self.drives = False, {}
 
+    def _merit(self, step: Advance) -> float:
+        """What has to fall below the tolerance."""
+        return step.residual
+
     def _next(self, step: Advance) -> None:
-        grew = step.residual > GROWTH * self._base_residual
-        if grew and self._base is not None and self._halvings < HALVINGS:
+        merit = self._merit(step)
+        if merit > GROWTH * self._base_residual and self._base is not None and self._halvings < HALVINGS:
             self._halvings += 1
             self.u = {name: 0.5 * (self._base[name] + value) for name, value in self.u.items()}
             return
-        self._base, self._base_residual, self._halvings = self.u, step.residual, 0
+        self._base, self._base_residual, self._halvings = self.u, merit, 0
         self.u = step.u
 
 

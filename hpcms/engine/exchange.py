@@ -10,13 +10,32 @@ from typing import Any
 import numpy as np
 
 from hpcms.bridge.average import Average
-from hpcms.contracts import Array, Arrays, Executor, FineModel, Outcome, Ref, TaskRecord
+from hpcms.contracts import Array, Arrays, Executor, FineModel, FineRequest, Outcome, Ref, TaskRecord
 from hpcms.engine import tasks
 from hpcms.errors import DeadlineExceeded
 from hpcms.problem.regions import Source
 from hpcms.store.commit import Entry, Sink
 
 POLL = 1.0  # seconds between looks at the stop watch
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A solve of one batch: where its result is, and the name of the task."""
+
+    ref: Ref
+    key: str
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One batch of a request on its way. ``take``: the part of the result that travels."""
+
+    request: FineRequest
+    batch: int
+    trial: Trial
+    take: Ref
+    drive: Arrays
 
 
 @dataclass
@@ -31,8 +50,7 @@ class Part:
     bridge: Average
     labels: Ref | None = None
     history: list[Ref] = field(default_factory=list)  # by batch: committed state
-    trial: list[Ref] = field(default_factory=list)  # by batch: last solve of this step
-    trial_keys: list[str] = field(default_factory=list)
+    trials: dict[int, dict[int, Trial]] = field(default_factory=dict)  # by step and batch: the last solve that was told
 
 
 def batches(count: int, size: int) -> list[tuple[int, int]]:
@@ -41,25 +59,29 @@ def batches(count: int, size: int) -> list[tuple[int, int]]:
 
 
 class Exchange:
-    """Submits fine tasks, waits with a deadline, hands answers back in batch order."""
+    """Submits fine tasks, waits with a deadline, keeps the last told state of every batch where it was made.
+
+    ``flight``: what is on its way, by the key of what will come back. ``open``: the step that is not committed yet.
+    """
 
     def __init__(
         self, executor: Executor, parts: dict[str, Part], seed: int, deadline: float, check: Callable[[], None]
     ) -> None:
         self.executor, self.parts, self.seed, self.deadline, self.check = executor, parts, seed, deadline, check
         self.records: list[TaskRecord] = []
+        self.flight: dict[str, Sent] = {}
+        self.open = 0
 
     def begin(self) -> None:
         """Start all regions at rest."""
         for part in self.parts.values():
             part.labels = self.executor.submit(tasks.read_labels, part.source, key=f"labels/{part.name}")
-            part.trial, part.trial_keys = [], []
+            part.trials = {0: {}}
             for b, (lo, hi) in enumerate(part.batches):
                 key = f"begin/{part.name}/0/{b}"
                 ids = np.arange(lo, hi, dtype=np.int64)
                 args = (key, part.model, part.source, part.labels, ids, part.offsets[lo:hi])
-                part.trial.append(self.executor.submit(tasks.begin, *args, key=key))
-                part.trial_keys.append(key)
+                part.trials[0][b] = Trial(self.executor.submit(tasks.begin, *args, key=key), key)
 
     def seeds(self, name: str, step: int, lo: int, hi: int) -> Array:
         """(R,) one seed a region, from its identity alone."""
@@ -67,32 +89,68 @@ class Exchange:
         keys = [np.random.SeedSequence(self.seed, spawn_key=(level, region, step)) for region in range(lo, hi)]
         return np.array([k.generate_state(1, np.uint64)[0] for k in keys], dtype=np.uint64)
 
-    def submit(self, name: str, drive: Arrays, step: int, tag: str, after: tuple[str, ...]) -> None:
-        """Ask model ``name`` under ``drive`` (leading axis S). ``tag`` makes the keys unique: step.attempt.sweep."""
-        part = self.parts[name]
-        old, old_keys = part.trial, part.trial_keys
-        part.trial, part.trial_keys = [], []
-        for b, (lo, hi) in enumerate(part.batches):
-            key = f"fine/{name}/{tag}/{b}"
-            inputs = after + ((old_keys[b],) if old else ())
-            trial = old[b] if old else None
-            piece = {k: v[lo:hi] for k, v in drive.items()}
-            args = (key, inputs, part.model, part.history[b], trial, piece, self.seeds(name, step, lo, hi))
-            part.trial.append(self.executor.submit(tasks.solve, *args, key=key))
-            part.trial_keys.append(key)
-        self.executor.release(old)
+    def send(self, request: FineRequest, tag: str, after: tuple[str, ...]) -> list[Sent]:
+        """Ask for all batches of a request. ``tag`` makes the keys unique; ``after``: tasks that it came from."""
+        part, sent, at = self.parts[request.model], [], 0
+        drive = part.bridge.lift(request.drive)
+        own = part.trials.get(request.step, {})
+        for b in request.batches.tolist():
+            lo, hi = part.batches[b]
+            piece, at = {k: v[at : at + hi - lo] for k, v in drive.items()}, at + hi - lo
+            key, last = f"fine/{part.name}/{tag}/{b}", own.get(b)
+            base = part.trials[self.open].get(b) if request.step > self.open else None
+            inputs = (*after, *(t.key for t in (last, base) if t is not None))
+            history, trial = base.ref if base else part.history[b], last.ref if last else None
+            seeds = self.seeds(part.name, request.step, lo, hi)
+            args = (key, inputs, part.model, history, trial, piece, seeds, request.verb)
+            ref = self.executor.submit(tasks.solve, *args, key=key)
+            take = self.executor.submit(tasks.take, ref, key=f"take/{key}")
+            sent.append(Sent(request, b, Trial(ref, key), take, piece))
+            self.flight[take.key] = sent[-1]
+        return sent
 
-    def collect(self, name: str) -> tuple[Arrays, list[Outcome]]:
-        """Answers of all sites in order, and their outcomes."""
-        part = self.parts[name]
-        takes = [
-            self.executor.submit(tasks.take, ref, key=f"take/{key}")
-            for ref, key in zip(part.trial, part.trial_keys, strict=True)
-        ]
-        pieces = self._results(takes)
+    def arrived(self, wait: bool) -> list[Sent]:
+        """What has come back since; ``wait``: until something has."""
+        refs = [s.take for s in self.flight.values()]
+        if not refs:
+            return []
+        if wait:
+            self._await_one(refs)
+        try:
+            done = self.executor.done(refs, timeout=0.0)
+        except DeadlineExceeded:
+            return []
+        return [self.flight[ref.key] for ref in done]
+
+    def collect(self, sent: list[Sent]) -> list[tuple[Arrays, list[Outcome]]]:
+        """Answers and outcomes of these batches, in their order."""
+        pieces = self._results([s.take for s in sent])
         self.records += [record for _, _, record in pieces]
-        answers = {k: np.concatenate([p[0][k] for p in pieces]) for k in part.model.answers}
-        return answers, [o for p in pieces for o in p[1]]
+        for s in sent:
+            self.flight.pop(s.take.key, None)
+        return [(answers, outcomes) for answers, outcomes, _ in pieces]
+
+    def keep(self, sent: Sent, told: bool) -> None:
+        """The state of a batch is that of the last answer told; others are forgotten."""
+        trials = self.parts[sent.request.model].trials.setdefault(sent.request.step, {})
+        gone = trials.get(sent.batch) if told else sent.trial
+        if told:
+            trials[sent.batch] = sent.trial
+        if gone is not None:
+            self.executor.release([gone.ref])
+
+    def _await_one(self, refs: list[Ref]) -> None:
+        """Returns when one is done; looks at the stop watch, gives up when nothing moves."""
+        began = time.monotonic()
+        while True:
+            self.check()
+            try:
+                self.executor.done(refs, timeout=POLL)
+                return
+            except DeadlineExceeded:
+                if time.monotonic() - began > self.deadline:
+                    late = f"no task finished within {self.deadline:.0f} s; waiting for {refs[0].key}"
+                    raise DeadlineExceeded(late) from None
 
     def _results(self, refs: list[Ref]) -> list[Any]:
         """All results in the order of ``refs``; looks at the stop watch, gives up when nothing moves."""
@@ -112,25 +170,28 @@ class Exchange:
         return results
 
     def reject(self) -> None:
-        """Forget the trials of a step that is not accepted."""
+        """Forget the trials of a step that is not accepted, and what was ahead of it."""
+        gone = [ref for s in self.flight.values() for ref in (s.take, s.trial.ref)]
+        self.flight = {}
         for part in self.parts.values():
-            self.executor.release(part.trial)
-            part.trial, part.trial_keys = [], []
+            gone += [trial.ref for trials in part.trials.values() for trial in trials.values()]
+            part.trials = {}
+        self.executor.release(gone)
 
     def ids(self, name: str) -> Array:
         """(S,) the regions of a model."""
         return np.arange(self.parts[name].batches[-1][1], dtype=np.int64)
 
     def write(self, sink: Sink, step: int) -> list[Entry]:
-        """Every batch writes its own chunk."""
-        refs = [
-            self.executor.submit(
-                tasks.write, f"commit/{n}/{step}/{b}", (self.parts[n].trial_keys[b],), sink, n, b, rows,
-                self.parts[n].trial[b], key=f"commit/{n}/{step}/{b}",
-            )
-            for n in self.parts
-            for b, rows in enumerate(self.parts[n].batches)
-        ]  # fmt: skip
+        """Every batch writes its own chunk; one that was not asked in this step writes what it was before."""
+        refs = []
+        for n, part in self.parts.items():
+            trials = part.trials.get(step, {})
+            for b, rows in enumerate(part.batches):
+                trial, key = trials.get(b), f"commit/{n}/{step}/{b}"
+                inputs = (trial.key,) if trial else ()
+                state = trial.ref if trial else part.history[b]
+                refs.append(self.executor.submit(tasks.write, key, inputs, sink, n, b, rows, state, key=key))
         pieces = self._results(refs)
         self.records += [record for _, record in pieces]
         return [entry for entries, _ in pieces for entry in entries]
@@ -138,9 +199,10 @@ class Exchange:
     def recall(self, sink: Sink) -> None:
         """After a commit: the history is what the store holds, so lost workers cost no more than one step."""
         for part in self.parts.values():
-            self.executor.release(part.history + part.trial)
+            old = part.trials.pop(sink.step, {})
+            self.executor.release([*part.history, *(trial.ref for trial in old.values())])
             part.history = [
                 self.executor.submit(tasks.recall, sink, part.name, b, key=f"recall/{part.name}/{sink.step}/{b}")
                 for b in range(len(part.batches))
             ]
-            part.trial, part.trial_keys = [], []
+        self.open = sink.step + 1

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from hpcms.contracts import Arrays, CoarseModel, CoarseRequest, FineRequest, Outcome, Scheme, Step
-from hpcms.engine import tasks
+from hpcms.contracts import Arrays, CoarseModel, Step
+from hpcms.coupling import look_at, talk_with
+from hpcms.engine.dialogue import Dialogue, Progress, StepRejected
 from hpcms.engine.exchange import Exchange
 from hpcms.engine.stop import StopWatch
 from hpcms.errors import NumericalFailure
 from hpcms.store.commit import RunStore
-
-
-class Progress(Protocol):
-    """Where a run tells how far it is."""
-
-    def step(self, done: float, total: float, text: str, eta: float | None) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-
-class StepRejected(NumericalFailure):
-    """This step did not work with this step size."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +44,18 @@ class Loop:
     index: int = 0
     dt: float = 0.0  # the last accepted step size within the planned interval; 0: take the whole interval
     longest: float = 0.0
+    before: Any = None  # the scheme of the last accepted step, with what it has done ahead
+    steps: dict[int, Step] = field(default_factory=dict)  # the open one and the one after it
+    orders: list[list[Any]] = field(default_factory=list)  # by attempt: what was told when
+    replay: Iterator[list[list[Any]]] | None = None  # by step: the orders of an earlier run
+    recorded: Iterator[list[Any]] | None = None  # those of this step, by attempt
+    rejections: int = 0
+    repeated_workers: int = 0
+
+    @property
+    def workers(self) -> int:
+        """Those of the executor, or of the run that is repeated."""
+        return self.repeated_workers or self.exchange.executor.workers
 
     def start(self) -> None:
         """Commit step 0: the coarse state at time zero and all regions at rest."""
@@ -98,6 +99,8 @@ class Loop:
         target = next(t for t in self.plan.times if t > self.t * (1 + 1e-12))
         whole = target - self.t
         dt, attempt = min(self.dt or whole, whole), 0
+        self.orders = []
+        self.recorded = iter(next(self.replay)) if self.replay is not None else None
         if whole - dt < 1e-9 * whole:
             dt = whole
         while True:
@@ -108,7 +111,7 @@ class Loop:
             except StepRejected as error:
                 self.exchange.reject()
                 self.progress.note(f"step {step.index} rejected at dt = {dt:.4g} s: {error}")
-                dt, attempt = dt / 2, attempt + 1
+                dt, attempt, self.rejections = dt / 2, attempt + 1, self.rejections + 1
                 if dt < self.plan.min_step:
                     raise NumericalFailure(
                         f"step {step.index} fails down to the smallest step of {self.plan.min_step:.4g} s: {error}",
@@ -116,61 +119,44 @@ class Loop:
                     ) from error
         self.u, self.rate = scheme.u, rate(self.u, scheme.u, dt)
         cut = 0.0 if step.t == target else 2 * dt  # try a longer one next, within the same planned interval
-        arrays = {name: {**scheme.drives[name], **scheme.answers[name]} for name in scheme.answers}
-        self._commit(step.index, step.t, arrays, {"sweeps": scheme.sweeps, "dt": dt, "fine": fine, "cut": cut})
+        arrays = {
+            name: {**scheme.drives[name], **{a: given[a] for a in self.exchange.parts[name].model.answers}}
+            for name, given in scheme.answers.items()
+        }
+        meta = {"sweeps": scheme.sweeps, "dt": dt, "fine": fine, "cut": cut, **self._meta(scheme)}
+        self._commit(step.index, step.t, arrays, meta)
         self.dt = cut
 
     def _attempt(self, step: Step, attempt: int) -> tuple[Any, dict[str, Any]]:
         """Ask and tell until the scheme is done."""
-        scheme = self.plan.scheme(
-            u=self.coarse.predict(step), sites=lambda u: self.coarse.sites(u, step),
-            tolerance=self.plan.tolerance, max_sweeps=self.plan.max_sweeps,
+        talk = talk_with(
+            {n: p.model for n, p in self.exchange.parts.items()}, self.plan.tolerance, self.plan.max_sweeps,
+            {n: p.batches for n, p in self.exchange.parts.items()},
         )  # fmt: skip
-        counts: dict[str, Any] = {}
-        after: tuple[str, ...] = ()
-        while not scheme.done:
-            tag = f"{step.index}.{attempt}.{len(scheme.sweeps)}"
-            requests = scheme.ask()
-            drives = {}
-            for r in requests:
-                if isinstance(r, FineRequest):
-                    drives[r.model] = self.exchange.parts[r.model].bridge.lift(r.drive)
-                    self.exchange.submit(r.model, drives[r.model], step.index, tag, after)
-            for r in requests:
-                if isinstance(r, FineRequest):
-                    scheme.tell(r.key, self._answers(r.model, drives[r.model], counts))
-                else:
-                    after = self._coarse(scheme, r, step, tag)
-        if scheme.failed:
-            raise StepRejected(scheme.failed)
-        return scheme, counts
+        self.steps = {step.index: step}
+        look = look_at(self.coarse, step, self._following)
+        dialogue = Dialogue(self, self.plan.scheme.begin(look, talk, self.before), attempt)
+        self.before = None  # what was ahead of a step that fails is lost with it
+        try:
+            dialogue.run()
+        finally:
+            self.orders.append(dialogue.order)
+        self.before = dialogue.scheme
+        return dialogue.scheme, dialogue.counts
 
-    def _answers(self, name: str, drive: Arrays, counts: dict[str, Any]) -> Arrays:
-        part = self.exchange.parts[name]
-        answers, outcomes = self.exchange.collect(name)
-        failed = [r for r, o in enumerate(outcomes) if not o.ok]
-        count = counts.setdefault(name, {"newton": 0, "linear": 0, "solves": 0, "energy_gap": 0.0})
-        tally(count, outcomes)
-        for note in sorted({o.note for o in outcomes if o.note}):
-            self.progress.note(f"{name}: {note}")
-        if failed:
-            raise StepRejected(
-                f"{len(failed)} of {len(outcomes)} regions of {name} failed, first region {failed[0]}: "
-                f"{outcomes[failed[0]].reason}"
-            )
-        gap = part.bridge.check(drive, answers, self.exchange.ids(name))
-        count["energy_gap"] = max(count["energy_gap"], gap)
-        return part.bridge.restrict(answers)
+    def _following(self, step: Step, u: Arrays) -> Step | None:
+        """The step after ``step``, if that ends with ``u`` and is accepted."""
+        later = [t for t in self.plan.times if t > step.t * (1 + 1e-12)]
+        if not later or step.t not in self.plan.times:
+            return None
+        after = Step(step.index + 1, later[0], later[0] - step.t, u, rate(dict(step.previous), u, step.dt))
+        self.steps[after.index] = after
+        return after
 
-    def _coarse(self, scheme: Scheme, request: CoarseRequest, step: Step, tag: str) -> tuple[str, ...]:
-        key = f"coarse/{tag}"
-        inputs = tuple(k for name in request.answers for k in self.exchange.parts[name].trial_keys)
-        advance, record = tasks.measured(
-            key, "coarse", inputs, lambda: self.coarse.advance(request.u, request.answers, step)
-        )
-        self.exchange.records.append(dataclasses.replace(record, bytes_in=advance.bytes))
-        scheme.tell(request.key, advance)
-        return (key,)
+    def _meta(self, scheme: Any) -> dict[str, Any]:
+        """What a scheme says of its step; the order in which it was told, where that matters."""
+        said = getattr(scheme, "meta", None)
+        return {"scheme": said, "order": {"workers": self.workers, "told": self.orders}} if said else {}
 
     def _commit(self, index: int, t: float, arrays: dict[str, Arrays], meta: dict[str, Any]) -> None:
         sink = self.store.sink(index)
@@ -186,10 +172,3 @@ class Loop:
 def rate(before: Arrays, after: Arrays, dt: float) -> Arrays:
     """Change per second of the coarse state over a step."""
     return {name: (after[name] - before[name]) / dt for name in after}
-
-
-def tally(counts: dict[str, Any], outcomes: list[Outcome]) -> None:
-    """Add the iterations of a sweep to the counts of a step."""
-    counts["newton"] += sum(o.iterations for o in outcomes)
-    counts["linear"] += sum(o.linear_iterations for o in outcomes)
-    counts["solves"] += sum(o.solves for o in outcomes)

@@ -16,8 +16,9 @@ from hpcms import memory
 from hpcms.cluster import open_executor
 from hpcms.contracts import Executor
 from hpcms.engine.build import Problem
+from hpcms.engine.dialogue import Progress
 from hpcms.engine.exchange import Exchange
-from hpcms.engine.loop import Loop, Progress
+from hpcms.engine.loop import Loop
 from hpcms.engine.planning import built, estimate, refuse
 from hpcms.engine.stop import StopWatch, watch
 from hpcms.engine.summary import Summary, coupling, efficiency, peak, series, write_json

@@ -68,15 +68,21 @@ def solve(
     key: str,
     inputs: tuple[str, ...],
     model: FineModel,
-    history: Arrays,
+    history: Arrays | Solved,
     trial: Solved | None,
     drive: Arrays,
     seeds: Array,
+    verb: str = "solve",
 ) -> Solved:
-    """Solve a batch from its committed ``history``; the last ``trial`` of the step lends its guesses only."""
+    """Solve a batch from its committed ``history``, or from a trial of the step before where that is not committed yet.
+
+    The last ``trial`` of the same step lends its guesses only. ``verb``: "iterate" where the model has it.
+    """
+    start = history.state if isinstance(history, Solved) else history
     guesses = {g: trial.state[g] for g in model.guesses} if trial is not None else {}
-    given, before = owned(drive), owned({**history, **guesses})
-    (answers, state, outcomes), record = measured(key, "fine", inputs, lambda: model.solve(given, before, seeds))
+    given, before = owned(drive), owned({**start, **guesses})
+    work_on = getattr(model, verb, model.solve)
+    (answers, state, outcomes), record = measured(key, "fine", inputs, lambda: work_on(given, before, seeds))
     work = np.array([max(o.linear_iterations, 1) for o in outcomes], dtype=float)
     record = dataclasses.replace(
         record,
@@ -104,10 +110,12 @@ def take(solved: Solved) -> tuple[Arrays, list[Outcome], TaskRecord]:
 
 
 def write(
-    key: str, inputs: tuple[str, ...], sink: commit.Sink, model: str, batch: int, rows: tuple[int, int], solved: Solved
+    key: str, inputs: tuple[str, ...], sink: commit.Sink, model: str, batch: int, rows: tuple[int, int],
+    solved: Solved | Arrays,
 ) -> tuple[list[commit.Entry], TaskRecord]:  # fmt: skip
-    """Write the state of a batch to the step that is about to be committed."""
-    return measured(key, "commit", inputs, lambda: commit.write_fine(sink, model, batch, rows, solved.state))
+    """Write the state of a batch to the step that is about to be committed; it may be that of the step before."""
+    state = solved.state if isinstance(solved, Solved) else solved
+    return measured(key, "commit", inputs, lambda: commit.write_fine(sink, model, batch, rows, state))
 
 
 def recall(sink: commit.Sink, model: str, batch: int) -> Arrays:

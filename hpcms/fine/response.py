@@ -20,6 +20,7 @@ class Response:
     drives: ClassVar[tuple[str, ...]] = ("value",)
     answers: ClassVar[tuple[str, ...]] = ("response", "tangent", "work")
     guesses: ClassVar[tuple[str, ...]] = ()
+    memory: ClassVar[bool] = False  # the answers depend on nothing before
     pairing: ClassVar[tuple[str, str] | None] = ("value", "response")
 
     def begin(self, regions: Regions) -> Arrays:
@@ -32,6 +33,10 @@ class Response:
         m = self.c * u + self.offset
         answers = {"response": m, "tangent": np.full((len(u), 1, 1), self.c), "work": (m * u)[:, 0]}
         return answers, {"value": u.copy()}, [Outcome(True, "closed form")] * len(u)
+
+    def iterate(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
+        """The answer is exact at once: nothing is left to iterate."""
+        return self.solve(drive, state, seeds)
 
     def cost(self, regions: Regions) -> Array:
         """Seconds."""

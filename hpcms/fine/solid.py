@@ -123,6 +123,19 @@ class Solid:
 
     def solve(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
         """Answers, new state and outcomes; a region that fails keeps its state and answers zero."""
+        answers, new, outcomes = self._answers(drive, state, "step")
+        return {name: answers[name] for name in self.answers}, new, outcomes
+
+    def iterate(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
+        """The same after at most one Newton iteration; ``error`` and ``lag``: (R,) Pa that the stress may be wrong by."""
+        from hpcms.kernels.creep_cell import CURVED
+
+        answers, new, outcomes = self._answers(drive, state, "iterate")
+        left = np.array([o.residual if o.residual > self.tolerance else 0.0 for o in outcomes])
+        size = np.linalg.norm(answers["stress"], axis=1)
+        return {**answers, "error": size * np.minimum(left, CURVED * left**2), "lag": size * left}, new, outcomes
+
+    def _answers(self, drive: Arrays, state: Arrays, verb: str) -> tuple[Arrays, Arrays, list[Outcome]]:
         R = len(state["phase"])
         new = {name: value.copy() for name, value in state.items()}
         shapes = {"stress": (6,), "tangent": (6, 6), "tangent_temperature": (6,), "creep_rate": (6,)}
@@ -131,7 +144,8 @@ class Solid:
         density = np.array([phase.density for phase in self.phases.values()])
         for r in range(R):
             strain, dt = np.asarray(drive["strain"][r], float), float(drive["dt"][r])
-            step, cell = self._region({k: v[r] for k, v in state.items()}, strain, float(drive["temperature"][r]), dt)
+            own = {k: v[r] for k, v in state.items()}
+            step, cell = self._region(own, strain, float(drive["temperature"][r]), dt, verb)
             count = np.bincount(state["phase"][r].ravel(), minlength=density.size)
             answers["density"][r] = count @ density / count.sum()
             outcomes.append(Outcome(step.ok, step.reason, step.newton, step.linear, step.residual))
@@ -144,7 +158,7 @@ class Solid:
             answers["creep_rate"][r] = step.creep / dt if dt > 0 else 0.0
         return answers, new, outcomes
 
-    def _region(self, state: Arrays, strain: Array, temperature: float, dt: float) -> tuple[Step, Cell]:
+    def _region(self, state: Arrays, strain: Array, temperature: float, dt: float, verb: str) -> tuple[Step, Cell]:
         """One region: the smallest cell that its symmetry allows, started from the extrapolated last trial."""
         from hpcms.kernels.cell_mirror import CLASSES, MirrorCell, classes_of, is_mirrored
         from hpcms.kernels.cell_periodic import PeriodicCell
@@ -170,7 +184,8 @@ class Solid:
             if strain[k] != state["trial_strain"][k]:
                 u += (strain[k] - state["trial_strain"][k]) * cell.align(x, CLASSES[k])
         u0, vp = cell.read_field(state["displacement"], 0), cell.read_history(state["creep_strain"])
-        return solver.step(Start(strain, state["strain"], u0, vp, u, response, directions)), cell
+        begun = Start(strain, state["strain"], u0, vp, u, response, directions)
+        return (solver.iterate if verb == "iterate" else solver.step)(begun), cell
 
     def _store(self, state: Arrays, cell: Cell, step: Step, strain: Array) -> None:
         """Writes one region's new state into its views."""

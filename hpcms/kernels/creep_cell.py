@@ -154,6 +154,21 @@ class CreepSolver:
             self._settle(solved, start)
         return solved
 
+    def iterate(self, start: Start) -> Step:
+        """One Newton iteration from ``start.u``, none where that is good enough, then the condensation of ``step``.
+
+        The mean stress lacks what is of second order in the residual that is left; see ``CURVED``.
+        """
+        self.vp = start.vp
+        solved = self._newton(start.strain, start.strain0, start.u.copy(), most=1)
+        if not np.isfinite(solved.residual):
+            return self.step(start)
+        solved.ok, solved.reason = True, "condensed"
+        self._respond(solved, start)
+        self._polish(solved, start)
+        self._settle(solved, start)
+        return solved
+
     def _reach(self, start: Start) -> Step:
         """Newton's method from the first iterate; where it fails from the start of the step, then along a path."""
         newton, linear = 0, 0
@@ -189,28 +204,28 @@ class CreepSolver:
         """Symmetry class of a unit strain."""
         return int(CLASSES[direction]) if isinstance(self.cell, MirrorCell) else 0
 
-    def _newton(self, strain: Array, strain0: Array, u: Array, share: float = 1.0) -> Step:
-        """Iterates u in place until the residual is at most ``share * tolerance`` times ``_scale``."""
-        linear, tolerance = 0, share * self.tolerance
+    def _newton(self, strain: Array, strain0: Array, u: Array, share: float = 1.0, most: int = 0) -> Step:
+        """Iterates u in place until the residual is at most ``share * tolerance`` times ``_scale``, or ``most`` times."""
+        linear, tolerance, limit = 0, share * self.tolerance, most or self.limit
         self._evaluate(u, strain)
         # stresses far below what the increment or the strain would cause elastically count as zero
         floor = self.stiff * max(1e-4 * float(np.abs(strain - strain0).max()), 1e-8 * float(np.abs(strain).max()))
         nothing = self.tolerance * floor
-        for newton in range(self.limit + 1):
+        for newton in range(limit + 1):
             scale, size = self._scale(floor), norm(self.f)
             if not np.isfinite(size):
                 return Step(False, "the stress is not finite: shorten the step", newton, linear, np.inf, u)
             if size <= tolerance * scale:
                 return Step(True, "converged", newton, linear, size / (scale + TINY), u, nothing=nothing)
-            if newton == self.limit:
+            if newton == limit:
                 break
             # no closer than the next Newton step can keep: its error is of second order in the relative residual
             goal = max(min(0.1, max(CURVED * size / scale, SINGLE)) * size, 0.3 * tolerance * scale)
             d, steps = self._direction(goal)
             linear += steps
             self._search(u, d, strain)
-        reason = f"Newton's method did not converge in {self.limit} iterations: shorten the step"
-        return Step(False, reason, self.limit, linear, size / scale, u)
+        reason = f"Newton's method did not converge in {limit} iterations: shorten the step"
+        return Step(False, reason, limit, linear, size / scale, u, nothing=nothing)
 
     def _scale(self, floor: float) -> float:
         """Norm of the nodal forces that the local stresses would cause alone; ``floor``: a least root mean square stress."""

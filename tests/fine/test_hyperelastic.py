@@ -9,7 +9,7 @@ from hpcms.contracts import Arrays, FineModel, Regions
 from hpcms.errors import BadInput
 from hpcms.fine import hyperelastic
 from hpcms.fine.hyperelastic import Hyperelastic, RubberPhase, polar
-from hpcms.kernels.hex8_elastic import ElasticCell
+from hpcms.kernels.cell_elastic import ElasticCell
 from hpcms.kernels.hex8_finite import neo_hooke_plain
 
 PHASES = {"soft": RubberPhase(1e6, 0.3, 1000.0), "stiff": RubberPhase(1e7, 0.2, 2000.0), "void": RubberPhase()}

@@ -11,7 +11,7 @@ from hpcms.contracts import Arrays, FineModel, Outcome, Regions
 from hpcms.errors import BadInput
 from hpcms.fine.inelastic import Inelastic
 from hpcms.fine.laminate import effective
-from hpcms.kernels.hex8_elastic import ElasticCell
+from hpcms.kernels.cell_elastic import ElasticCell
 from hpcms.kernels.laws import Law, at_points, find
 from hpcms.kernels.laws._base import hooke
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcms.kernels.hex8_elastic import ElasticCell
+from hpcms.kernels.cell_elastic import ElasticCell
 from hpcms.problem.generators import sphere
 
 ROOT = np.sqrt(2.0)

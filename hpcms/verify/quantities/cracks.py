@@ -19,7 +19,7 @@ import numpy as np
 
 from hpcms.contracts import Array
 from hpcms.errors import NumericalFailure
-from hpcms.kernels.hex8_elastic import ElasticCell
+from hpcms.kernels.cell_elastic import ElasticCell
 from hpcms.problem.generators import crack
 from hpcms.verify.context import Context
 

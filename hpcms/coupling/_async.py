@@ -1,0 +1,358 @@
+"""Schemes without barriers: coarse and fine solves side by side, in this step and in the one after it.
+
+Every site has an affine record (``_records``). In each open step
+
+    coarse   runs with the records at the drives of its iterate u, as soon as half of the records that are on their way have
+             come, or nothing runs;
+    fine     a batch runs again when a coarse solve has seen its last record and the record's error at the new drive is
+             above its share of the tolerance; the longest first;
+    ahead    where places are idle, batches whose records are good enough start the next step from an extrapolated drive, at
+             most ``BUDGET`` times; what they remember is then that of a trial, and where it turns out not to be the final
+             one, the record counts for nothing but a first iterate.
+
+A step is done when u has a residual below the tolerance with records that a coarse solve has seen, all of them made from the
+final history of the step before, and their summed error is below its share: the nested answer to the tolerance. Coarse updates
+that do not get smaller ``PATIENCE`` times in a row, or too many of them, fall back to ``condensed`` from the first iterate.
+
+The iterates depend on the order of arrival and on nothing else: the same order of tells and the same ``idle`` give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hpcms.contracts import Advance, Array, Arrays, CoarseRequest, FineRequest, Look, Request, Talk
+from hpcms.coupling._level import PATIENCE, TINY, Level
+from hpcms.coupling._records import Records
+from hpcms.coupling._rows import Rows
+from hpcms.coupling.condensed import Condensed
+from hpcms.coupling.nested import record_of
+
+BUDGET = 3  # records of a batch in a step that is not open yet
+MOST = 3  # coarse solves of a step over ``max_sweeps`` until the scheme falls back
+
+
+@dataclass
+class Async:
+    """See ``hpcms.contracts.Scheme``. ``depth``: steps ahead."""
+
+    look: Look
+    talk: Talk
+    levels: list[Level] = field(default_factory=list)
+    serial: int = 0
+    depth: int = 0
+    failed: str = ""
+    finished: bool = False
+    sweeps: list[dict[str, Any]] = field(default_factory=list)
+    answers: dict[str, Arrays] = field(default_factory=dict)
+    drives: dict[str, Arrays] = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
+    past: dict[str, Arrays] = field(default_factory=dict)  # answers at the end of the step before
+    _flight: tuple[tuple[Any, ...], int, dict[str, Array]] | None = None  # the coarse solve that runs
+    _back: Condensed | None = None
+
+    needs: ClassVar[tuple[str, ...]] = ("tangent", "iterate")
+    ahead: ClassVar[int] = 0
+
+    @classmethod
+    def begin(cls, look: Look, talk: Talk, before: Any = None) -> Async:
+        """Takes over what ``before`` has done ahead, and extrapolates where that is nothing."""
+        scheme = cls(look, talk, depth=cls.ahead)
+        scheme.meta = {"ahead": 0, "ahead_kept": 0, "coarse_ahead": 0, "fallback": ""}
+        if before is not None and before._back is None and before.levels:
+            scheme._take_over(before)
+        if not scheme.levels:
+            scheme.levels = [scheme._level(look, None)]
+        first = scheme.levels[0]
+        first.judge(talk.tolerance)
+        scheme._line_up(first)
+        if scheme._turns():
+            scheme.depth = 0
+        return scheme
+
+    def _take_over(self, before: Async) -> None:
+        self.serial, self.past = before.serial, before.answers
+        old, ended = before.levels[0], before.levels[1:]
+        if ended and (ended[0].look.index, ended[0].look.dt) == (self.look.index, self.look.dt):
+            level = ended[0]
+            level.look, level.origin = self.look, {m: r.version.copy() for m, r in old.records.items()}
+            level.inherit(old, self.past)
+            started = {m: r.version > 0 for m, r in level.records.items()}
+            self.meta["ahead"] = level.told
+            self.meta["ahead_kept"] = int(sum((started[m] & ~level.stale(m)).sum() for m in started))
+            for tries in level.tries.values():
+                tries[:] = 0
+            level.change, level.smallest, level.waited, level.updates = np.inf, np.inf, 0, 0
+            level.round = level.told
+            self.levels = [level]
+            if before._flight is not None and before._flight[0][0] == self.look.index:
+                self._flight = before._flight
+        else:
+            self.levels = [self._level(self.look, old)]
+
+    def _turns(self) -> bool:
+        """Whether this step goes against the last one: then nothing can be extrapolated from it."""
+        turn = 0.0
+        for name, rate in self.look.rate.items():
+            moved = self.levels[0].u[name] - self.look.previous[name]
+            turn += float(np.vdot(moved, rate)) / (float(np.vdot(rate, rate)) + TINY)
+        return bool(self.look.rate) and turn < 0
+
+    def _level(self, look: Look, below: Level | None) -> Level:
+        """A fresh level; where there is a step before it, its answers are extrapolated from that."""
+        drives, records, origin = look.sites(look.u), {}, {}
+        for m, drive in drives.items():
+            pair, memory = self.talk.pairing.get(m), m in self.talk.memory
+            rows = Rows.of(self.talk, m, drive)
+            old = below.records[m] if below else None
+            answers = below.extrapolated(m, self.past) if below else None
+            records[m] = Records(rows, pair, memory, drive, answers)
+            origin[m] = old.version if old is not None else np.zeros(rows.count, np.int64)
+        level = Level(look, dict(look.u), records, origin, drives)
+        level.tries = {m: np.zeros(r.rows.count, np.int64) for m, r in records.items()}
+        if below is not None:
+            level.inherit(below, self.past)
+        return level
+
+    # ------------------------------------------------------------------ asking
+
+    @property
+    def done(self) -> bool:
+        return self.finished or bool(self.failed)
+
+    @property
+    def u(self) -> Arrays:
+        return self._back.u if self._back else self.levels[0].u
+
+    @property
+    def barrier(self) -> bool:
+        """Whether nothing is decided before all answers of a request are told."""
+        return self._back is not None
+
+    def ask(self, idle: int | None = None) -> Sequence[Request]:
+        """Coarse and fine requests of this step, then those of the next one for the places that are left."""
+        if self.done:
+            return []
+        if self._back:
+            return self._back.ask(idle)
+        asked: list[Request] = []
+        room = idle if idle is not None else 2**62
+        for level in self._open(room):
+            if self._flight is None and self._ready(level):
+                asked.append(self._coarse(level))
+            for m in sorted(level.queue) if level.updates or not level.complete else ():
+                picked = self._pick(level, m, room)
+                if len(picked):
+                    room -= len(picked)
+                    asked.append(self._fine(level, m, picked))
+            if self._flight is None and self._ready(level):
+                asked.append(self._coarse(level))
+        return asked
+
+    def _open(self, room: int) -> list[Level]:
+        """The levels that may be worked on; opens the next one where that makes sense."""
+        first = self.levels[0]
+        if self.depth and len(self.levels) == 1 and first.updates and room > 0 and self.look.ahead is not None:
+            following = self.look.ahead(first.u)
+            if following is not None:
+                self.levels.append(self._level(following, first))
+                self.levels[1].judge(self.talk.tolerance)
+                self._line_up(self.levels[1])
+        return self.levels
+
+    def _ready(self, level: Level) -> bool:
+        """Half of the records that are on their way have come, or nothing runs and nothing waits."""
+        if not level.complete:
+            return False
+        new, running = level.new, level.running
+        if (new and (new >= running or not running)) or not level.updates:
+            return True
+        waits = any(level.queue.values())
+        return level is self.levels[0] and not running and not waits
+
+    def _coarse(self, level: Level) -> CoarseRequest:
+        key = (level.look.index, "coarse", self.serial)
+        self.serial += 1
+        self._flight = (key, level.look.index, {m: r.version.copy() for m, r in level.records.items()})
+        answers = {m: r.at(level.drives[m]) for m, r in level.records.items()}
+        previous = None if level is self.levels[0] else self.levels[0].u
+        return CoarseRequest(key, level.u, answers, level.look.index, previous)
+
+    def _pick(self, level: Level, model: str, room: int) -> Array:
+        """The first batches in the queue that may run, at most ``room``."""
+        picked: list[int] = []
+        queue, r = level.queue[model], level.records[model]
+        while queue and len(picked) < room:
+            b = queue.pop()
+            if not r.running[b]:
+                picked.append(b)
+        return np.array(sorted(picked), dtype=np.int64)
+
+    def _fine(self, level: Level, model: str, batches: Array) -> FineRequest:
+        r = level.records[model]
+        key = (level.look.index, "fine", model, self.serial)
+        self.serial += 1
+        rows = r.rows.rows(batches)
+        drive = {name: value[rows] for name, value in level.drives[model].items()}
+        for name, value in drive.items():
+            r.sent[name][rows] = value
+        r.running[batches], r.serial[batches] = True, key[3]
+        r.count_running += len(batches)
+        r.base[batches] = level.origin[model][batches]
+        level.tries[model][batches] += 1
+        return FineRequest(key, model, drive, batches, "iterate", level.look.index)
+
+    def _line_up(self, level: Level) -> None:
+        """Which batches have to run again: the last in the queue goes first."""
+        ahead = level is not self.levels[0]
+        least = level.worth(self.talk.tolerance)
+        wanted = {m: r.seen & ~r.running & (level.ratio[m] > least) for m, r in level.records.items()}
+        if not ahead and not level.running and not level.new and not any(w.any() for w in wanted.values()):
+            wanted = {m: level.lag[m] > 1.0 for m in level.records}  # the step could end, but for what it leaves behind
+        for m in level.records:
+            if ahead:
+                below = self.levels[0]
+                under = below.records[m]
+                settled = under.seen & ~under.running & (below.ratio[m] <= 1.0)
+                wanted[m] &= settled & (level.tries[m] < BUDGET) & self._short(m)
+            picked = np.flatnonzero(wanted[m])
+            cost = self.talk.cost.get(m)
+            order = np.argsort(cost[picked], kind="stable") if cost is not None else np.arange(len(picked))[::-1]
+            level.queue[m] = picked[order].tolist()
+
+    def _short(self, model: str) -> Array:
+        """(B,) batches that take no longer than what the open step waits for; others wait for a better drive."""
+        cost = self.talk.cost.get(model)
+        if cost is None:
+            return np.ones(self.levels[0].records[model].rows.count, bool)
+        running = [self.talk.cost[m][r.running] for m, r in self.levels[0].records.items() if r.count_running]
+        longest = max((float(c.max()) for c in running), default=0.0)
+        return np.asarray(cost <= longest)
+
+    # ------------------------------------------------------------------ telling
+
+    def tell(self, key: tuple[Any, ...], result: Any, batches: Array | None = None) -> bool:
+        """Records of some batches, or a coarse advance."""
+        if self.done:
+            return False
+        if self._back:
+            taken = len(key) == (2 if key[1] == "coarse" else 3) and self._back.tell(key, result, batches)
+            self._end_of_back()
+            return taken
+        if key[1] != "coarse":
+            return self._record(key, result, batches)
+        taken = self._flight is not None and self._flight[0] == key
+        if taken:
+            self._advance(result)
+        return taken
+
+    def forget(self, key: tuple[Any, ...], batches: Array) -> None:
+        """A request ahead that failed: these batches are asked again when their step is open."""
+        level = next((x for x in self.levels if x.look.index == key[0]), None)
+        if level is not None and len(key) == 4 and self._back is None:
+            r = level.records[key[2]]
+            picked = batches[r.running[batches] & (r.serial[batches] == key[3])]
+            r.running[picked] = False
+            r.count_running -= len(picked)
+
+    def _record(self, key: tuple[Any, ...], result: Arrays, batches: Array | None) -> bool:
+        level = next((x for x in self.levels if x.look.index == key[0]), None)
+        if level is None or key[2] not in level.records or len(key) != 4:
+            return False
+        r = level.records[key[2]]
+        picked = np.flatnonzero(r.running & (r.serial == key[3])) if batches is None else np.asarray(batches)
+        new = r.running[picked] & (r.serial[picked] == key[3])
+        if not new.any():
+            return False
+        keep = np.repeat(new, r.rows.sizes[picked])
+        r.put(picked[new], {name: value[keep] for name, value in result.items()})
+        level.told += int(new.sum())
+        return True
+
+    def _advance(self, step: Advance) -> None:
+        assert self._flight is not None
+        _, index, versions = self._flight
+        self._flight = None
+        level = next((x for x in self.levels if x.look.index == index), None)
+        if level is None:
+            return
+        same = True
+        for m, r in level.records.items():
+            r.see(versions[m])
+            same &= bool((r.version == versions[m]).all())
+        if level is not self.levels[0]:
+            self._advance_ahead(level, step)
+            return
+        self.sweeps.append(record_of(step))
+        level.updates += 1
+        if not step.ok:
+            self._fall_back(f"coarse solve failed: {step.reason}")
+        elif same and step.residual <= self.talk.tolerance and self._certain(level):
+            self._finish(level)
+        else:
+            self._move(level, step)
+
+    def _certain(self, level: Level) -> bool:
+        """Whether the records are good enough at u, as they are now."""
+        level.judge(self.talk.tolerance)
+        return level.error <= 1.0
+
+    def _finish(self, level: Level) -> None:
+        self.finished = True
+        self.drives = level.drives
+        self.answers = {m: r.at(level.drives[m]) for m, r in level.records.items()}
+
+    def _move(self, level: Level, step: Advance) -> None:
+        """The next iterate, unless the updates do not get smaller."""
+        before = {m: r.at(level.drives[m]) for m, r in level.records.items()}
+        level.u = dict(step.u)
+        level.judge(self.talk.tolerance)
+        if (
+            not level.progress(level.moved(before), self.talk.tolerance)
+            or len(self.sweeps) > MOST * self.talk.max_sweeps
+        ):
+            self._fall_back(f"{PATIENCE} rounds of coarse updates without decrease")
+            return
+        self._line_up(level)
+        self._shift_ahead()
+
+    def _shift_ahead(self) -> None:
+        """The next step starts from another state now: move it along, or forget it where nothing has begun."""
+        if len(self.levels) == 1:
+            return
+        level, first = self.levels[1], self.levels[0]
+        look = self.look.ahead(first.u) if self.look.ahead is not None else None
+        if look is None or not (level.told or level.running):
+            self.levels.pop()
+            return
+        level.look = look
+        level.inherit(first, self.past)
+        level.judge(self.talk.tolerance)
+        self._line_up(level)
+
+    def _advance_ahead(self, level: Level, step: Advance) -> None:
+        self.meta["coarse_ahead"] += 1
+        level.updates += 1
+        if step.ok and all(np.isfinite(v).all() for v in step.u.values()):
+            level.u = dict(step.u)
+            level.judge(self.talk.tolerance)
+            self._line_up(level)
+
+    # ------------------------------------------------------------------ falling back
+
+    def _fall_back(self, why: str) -> None:
+        """The rest of the step synchronous, from its first iterate, and nothing ahead."""
+        self.meta["fallback"] = why
+        del self.levels[1:]
+        self._back = Condensed.begin(replace(self.look, ahead=None), self.talk)
+
+    def _end_of_back(self) -> None:
+        assert self._back is not None
+        if self._back.done:
+            self.failed, self.finished = self._back.failed, self._back.finished
+            self.sweeps += self._back.sweeps
+            self.answers, self.drives = self._back.answers, self._back.drives

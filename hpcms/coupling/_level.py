@@ -1,0 +1,132 @@
+"""One time step in the works: the iterate of the coarse model, the records of the fine ones, and who has to run again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hpcms.contracts import Array, Arrays, Look
+from hpcms.coupling._records import SHARE, Records
+
+PATIENCE = 3  # rounds without a smaller update
+FAR = 0.1  # relative error of a record that says nothing of its own
+LEFT = 3.0  # relative error that an iteration leaves, over the square of the one before
+TINY = 1e-300
+
+
+@dataclass
+class Level:
+    """One time step in the works. ``origin``: by model, the versions of the step before from which records have to start.
+
+    ``ratio``, ``lag``: by model and batch, the error and the lag at u over their share; ``error``: summed, likewise.
+    """
+
+    look: Look
+    u: Arrays
+    records: dict[str, Records]
+    origin: dict[str, Array]
+    drives: dict[str, Arrays] = field(default_factory=dict)
+    ratio: dict[str, Array] = field(default_factory=dict)
+    lag: dict[str, Array] = field(default_factory=dict)
+    error: float = np.inf
+    queue: dict[str, list[int]] = field(default_factory=dict)
+    tries: dict[str, Array] = field(default_factory=dict)
+    change: float = np.inf  # the smallest of the last round: of the paired answers in a coarse update, relative
+    smallest: float = np.inf  # that of this round, which lasts until as many records are told as there are batches
+    round: int = 0
+    waited: int = 0
+    updates: int = 0
+    told: int = 0
+
+    @property
+    def running(self) -> int:
+        return sum(r.count_running for r in self.records.values())
+
+    @property
+    def new(self) -> int:
+        return sum(r.count_new for r in self.records.values())
+
+    @property
+    def complete(self) -> bool:
+        return all(r.complete for r in self.records.values())
+
+    def stale(self, model: str) -> Array:
+        """(B,) batches whose record did not start from the final state of the step before."""
+        r = self.records[model]
+        return (r.version > 0) & (r.base != self.origin[model]) if r.memory else np.zeros(r.rows.count, bool)
+
+    def worth(self, tolerance: float) -> float:
+        """The ratio above which a batch runs again. The drives still move by the errors of the records that are on their way;
+        what those will leave is of second order, and to be better than that would be in vain."""
+        out = 0.0
+        for m, r in self.records.items():
+            if r.count_running:
+                out = max(out, float(self.ratio[m][r.running].max()))
+        share = SHARE * tolerance
+        return max(1.0, LEFT * min(out * share, FAR) ** 2 / share)
+
+    def judge(self, tolerance: float) -> None:
+        """The errors of all records at u."""
+        self.drives = self.look.sites(self.u)
+        self.error = 0.0
+        for m, r in self.records.items():
+            errors, lags, share = (
+                r.estimate(self.drives[m]),
+                r.lag(self.drives[m]),
+                SHARE * tolerance * max(r.size(), TINY),
+            )
+            with np.errstate(over="ignore"):
+                self.ratio[m] = np.where(self.stale(m), np.inf, r.rows.largest(errors) / share)
+                self.lag[m] = r.rows.largest(lags) / share
+                whole = float(np.sqrt(np.mean((np.maximum(errors, lags) / share) ** 2)))
+            self.error = max(self.error, np.inf if np.isinf(self.ratio[m]).any() else whole)
+
+    def progress(self, change: float, tolerance: float) -> bool:
+        """Whether the coarse updates still get smaller, round by round."""
+        self.smallest = min(self.smallest, change)
+        count = sum(r.rows.count for r in self.records.values())
+        if self.told - self.round >= count or not self.running:
+            worse = self.smallest >= self.change and self.smallest > tolerance
+            self.waited = self.waited + 1 if worse else 0
+            self.change, self.smallest, self.round = self.smallest, np.inf, self.told
+        return self.waited < PATIENCE and bool(np.isfinite(change))
+
+    def moved(self, before: dict[str, Arrays]) -> float:
+        """Relative change of the paired answers between two drives; the largest over the models."""
+        worst = 0.0
+        for m, r in self.records.items():
+            if r.pair is not None:
+                new, old = r.at(self.drives[m])[r.pair[1]], before[m][r.pair[1]]
+                worst = max(worst, float(np.linalg.norm(new - old)) / (float(np.linalg.norm(new)) + TINY))
+        return worst
+
+    def inherit(self, below: Level, past: Mapping[str, Arrays]) -> None:
+        """Batches without a record of their own yet: the law of the step before, where that has not changed, or its answers
+        extrapolated to the first drives."""
+        drives = self.look.sites(self.look.u)
+        for m, r in self.records.items():
+            old = below.records[m]
+            rows = r.rows.rows(np.flatnonzero((r.version == 0) & ~r.running))
+            r.kappa[rows] = old.kappa[rows]
+            if r.memory:
+                drive, answers = drives[m], below.extrapolated(m, past)
+            else:
+                drive, answers = old.drive, old.answers
+                r.known[rows], r.error0[rows] = old.known[rows], old.error0[rows]
+                r.bend = r.bend or {name: np.zeros_like(value) for name, value in old.bend.items()}
+                for name in old.bend:
+                    r.bend[name][rows] = old.bend[name][rows]
+            for name in r.drive:
+                r.drive[name][rows] = drive[name][rows]
+            for name in r.answers:
+                r.answers[name][rows] = answers[name][rows]
+
+    def extrapolated(self, model: str, past: Mapping[str, Arrays]) -> Arrays:
+        """Answers one step further: ``past`` are those at the end of the step before this one."""
+        r = self.records[model]
+        now = r.at(self.drives[model])
+        if r.pair is None or model not in past or not self.look.rate:
+            return now
+        return {**now, r.pair[1]: 2 * now[r.pair[1]] - past[model][r.pair[1]]}

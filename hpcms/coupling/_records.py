@@ -1,0 +1,193 @@
+"""What a scheme knows of a fine model in one step: an affine law at every site, with an estimate of its error.
+
+    sigma(eps) = sigma0 + A (eps - eps0),    error <= error0 + min(kappa |d|^2 / 2, |A d| + |sigma0| |d| / |eps|),   d = eps - eps0
+
+``error0`` is what the micro iterate still lacks. ``kappa`` is measured: by how much a new record differs from what the one
+before it had predicted. The bound of first order, with tangent and secant, serves until then.
+
+Without memory a record is good for all steps, and two of them, at a and b, say more than one: along the line between them the
+answer is the cubic that has both stresses and both slopes (Hermite). ``kappa`` is then what that still misses.
+
+A model with memory has a second error, its ``lag``: what it remembers follows the drive and the micro iterate to first order
+only, lag0 + |A d| + |sigma0| |d| / |eps|. That hurts nobody while the step is worked on; before the step ends
+it has to be small too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hpcms.contracts import Array, Arrays
+from hpcms.coupling._rows import Rows
+
+SHARE = 0.1  # of the tolerance: what the errors of the records may add up to
+SAFETY = 2.0  # on the measured curvature
+FADE = 0.5  # of an old curvature that a new measurement does not confirm
+SMALL = 1e-4  # a drive that moved by less than this share tells nothing of a curvature
+REACH = 1.5  # how far beyond its records a cubic is believed, over their distance
+NOISE = 1e-9  # of an answer: differences below tell nothing either
+TINY = 1e-300
+Pair = tuple[str, str] | None
+
+
+def affine(pair: Pair, drive: Arrays, answers: Arrays, at: Arrays) -> Arrays:
+    """The answers at ``drive`` carried over to ``at``: the paired one by its tangents, work and energy by what that does."""
+    if pair is None or "tangent" not in answers:
+        return answers
+    shift = np.einsum("rij,rj->ri", answers["tangent"], at[pair[0]] - drive[pair[0]])
+    if "tangent_temperature" in answers and "temperature" in at:
+        warmer = np.asarray(at["temperature"] - drive["temperature"])
+        shift = shift + answers["tangent_temperature"] * warmer[:, None]
+    return carried(pair, drive, answers, at, answers[pair[1]] + shift)
+
+
+def carried(pair: tuple[str, str], drive: Arrays, answers: Arrays, at: Arrays, flux: Array) -> Arrays:
+    """All answers where the paired one is ``flux``: work is that of the means (Hill and Mandel), energy grows by the trapezoid."""
+    (eps0, eps), flux0 = (drive[pair[0]], at[pair[0]]), answers[pair[1]]
+    out = {**answers, pair[1]: flux}
+    if "work" in answers:
+        out["work"] = answers["work"] + (flux * eps).sum(axis=-1) - (flux0 * eps0).sum(axis=-1)
+    if "energy" in answers:
+        out["energy"] = answers["energy"] + 0.5 * ((flux0 + flux) * (eps - eps0)).sum(axis=-1)
+    return out
+
+
+class Records:
+    """The records of one fine model at S sites in B batches.
+
+    By site: ``drive`` and ``answers`` of each record, ``error0``, ``kappa`` (inf while unknown), ``known``: not merely
+    extrapolated. By batch: ``version``, the number of records so far; ``base``, the version of the step before that the
+    newest one started from; ``running`` and ``serial``, its newest request; ``sent``: the drives of the running ones;
+    ``seen``: whether a coarse solve saw the newest record.
+    """
+
+    def __init__(self, rows: Rows, pair: Pair, memory: bool, drive: Arrays, answers: Arrays | None = None) -> None:
+        self.rows, self.pair, self.memory = rows, pair, memory
+        S, B = len(next(iter(drive.values()))), rows.count
+        self.drive: Arrays = {name: np.array(value, float) for name, value in drive.items()}
+        self.sent: Arrays = {name: value.copy() for name, value in self.drive.items()}
+        self.answers: Arrays = {name: value.copy() for name, value in (answers or {}).items()}
+        self.error0, self.lag0, self.kappa, self.known = np.zeros(S), np.zeros(S), np.full(S, np.inf), np.zeros(S, bool)
+        self.version, self.base, self.serial = np.zeros(B, np.int64), np.full(B, -1), np.full(B, -1)
+        self.guessed = answers is not None
+        # the anchor's ``drive``, ``answer``, ``slope``; ``line``: b - a; ``square``, ``cube``: of the answer along it, from b
+        self.bend: Arrays = {}
+        self.running, self.seen = np.zeros(B, bool), np.ones(B, bool)
+        self.count_running = self.count_new = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is an answer at every site, perhaps an extrapolated one."""
+        return self.guessed or bool(self.known.all())
+
+    def put(self, batches: Array, answers: Arrays) -> None:
+        """New records over the rows of ``batches``, at the drives that were sent."""
+        rows = self.rows.rows(batches)
+        drive = {name: value[rows] for name, value in self.sent.items()}
+        given = {name: value for name, value in answers.items() if name not in ("error", "lag")}
+        if not self.answers:
+            self.answers = {name: np.zeros((len(self.known), *value.shape[1:])) for name, value in given.items()}
+        self._measure(rows, drive, given)
+        if self.pair is not None and not self.memory:
+            self._bend(rows, drive, given, self.pair)
+        for name, value in drive.items():
+            self.drive[name][rows] = value
+        for name, value in given.items():
+            self.answers[name][rows] = value
+        self.error0[rows], self.lag0[rows] = answers.get("error", 0.0), answers.get("lag", 0.0)
+        self.known[rows] = True
+        self.version[batches] += 1
+        self.count_new += int(self.seen[batches].sum())
+        self.count_running -= len(batches)
+        self.seen[batches], self.running[batches] = False, False
+
+    def see(self, versions: Array) -> None:
+        """A coarse solve has seen these versions."""
+        self.seen |= self.version == versions
+        self.count_new = int((~self.seen).sum())
+
+    def _measure(self, rows: Array, drive: Arrays, answers: Arrays) -> None:
+        """kappa from what the records so far had predicted for the new drives."""
+        if self.pair is None:
+            return
+        old_drive = {name: value[rows] for name, value in self.drive.items()}
+        old = self.at(drive, rows)
+        missed = np.linalg.norm(answers[self.pair[1]] - old[self.pair[1]], axis=-1)
+        moved = np.linalg.norm(drive[self.pair[0]] - old_drive[self.pair[0]], axis=-1)
+        size, whole = (np.linalg.norm(x, axis=-1) for x in (answers[self.pair[1]], drive[self.pair[0]]))
+        told = self.known[rows] & (moved > SMALL * whole)
+        missed = np.maximum(missed - self.error0[rows] - answers.get("error", 0.0) - NOISE * size, 0.0)
+        seen = SAFETY * 2.0 * missed / np.where(told, moved, 1.0) ** 2
+        before = self.kappa[rows]
+        kept = np.where(np.isfinite(before), FADE * before, 0.0)
+        self.kappa[rows] = np.where(told, np.maximum(seen, kept), before)
+
+    def _bend(self, rows: Array, drive: Arrays, answers: Arrays, pair: tuple[str, str]) -> None:
+        """The cubic from an anchor, a, to the new record, b. The record so far becomes the anchor where the new one is far."""
+        names = {"drive": self.drive[pair[0]], "answer": self.answers[pair[1]], "slope": self.answers["tangent"]}
+        b = drive[pair[0]]
+        if not self.bend:
+            self.bend = {name: value.copy() for name, value in names.items()}
+            shapes = {"line": names["drive"], "square": names["answer"], "cube": names["answer"]}
+            self.bend |= {name: np.zeros_like(value) for name, value in shapes.items()}
+        moved, reach = (
+            np.linalg.norm(b - names["drive"][rows], axis=-1),
+            np.linalg.norm(self.bend["line"][rows], axis=-1),
+        )
+        far = self.known[rows] & (moved > np.maximum(SMALL * np.linalg.norm(b, axis=-1), 0.5 * reach))
+        for name, value in names.items():
+            self.bend[name][rows[far]] = value[rows[far]]
+        line = b - self.bend["drive"][rows]
+        bent = self.known[rows] & (far | (reach > 0))
+        slope = np.einsum("rij,rj->ri", answers["tangent"], line)
+        missed = self.bend["answer"][rows] - answers[pair[1]] + slope
+        turned = np.einsum("rij,rj->ri", self.bend["slope"][rows], line) - slope
+        for name, value in {"line": line, "square": 3 * missed + turned, "cube": turned + 2 * missed}.items():
+            self.bend[name][rows[bent]] = value[bent]
+
+    def at(self, drive: Arrays, some: Array | slice = slice(None)) -> Arrays:
+        """The answers of the sites ``some`` at other drives."""
+        own, told = ({name: value[some] for name, value in x.items()} for x in (self.drive, self.answers))
+        found = affine(self.pair, own, told, drive)
+        if not self.bend or self.pair is None:
+            return found
+        line, square, cube = (self.bend[name][some] for name in ("line", "square", "cube"))
+        along = ((drive[self.pair[0]] - own[self.pair[0]]) * line).sum(axis=-1, keepdims=True)
+        t = along / np.maximum((line**2).sum(axis=-1, keepdims=True), TINY)
+        t = np.where(np.abs(t) <= REACH, t, 0.0)
+        return carried(self.pair, own, told, drive, found[self.pair[1]] + t**2 * (square + t * cube))
+
+    def estimate(self, drive: Arrays) -> Array:
+        """(S,) what the paired answers at ``drive`` may be wrong by; inf where there is no record."""
+        if not self.answers:
+            return np.full(len(self.known), np.inf)
+        if self.pair is None:
+            away = np.zeros(len(self.known), bool)
+            for name, value in drive.items():
+                away |= (self.drive[name] != value).reshape(len(away), -1).any(axis=1)
+            return np.where(self.known & ~away, self.error0, np.inf)
+        moved = np.linalg.norm(drive[self.pair[0]] - self.drive[self.pair[0]], axis=-1)
+        with np.errstate(invalid="ignore"):
+            second = np.where(moved > 0, 0.5 * self.kappa * moved**2, 0.0)
+        return np.where(self.known, self.error0 + np.minimum(self._first(drive, self.pair), second), np.inf)
+
+    def _first(self, drive: Arrays, pair: tuple[str, str]) -> Array:
+        """(S,) what the answers change by to first order, with the tangent and with the secant."""
+        told, now = self.answers[pair[1]], self.at(drive)[pair[1]]
+        eps0, eps = self.drive[pair[0]], drive[pair[0]]
+        reach = np.maximum(np.linalg.norm(eps, axis=-1), np.linalg.norm(eps0, axis=-1))
+        share = np.linalg.norm(eps - eps0, axis=-1) / np.maximum(reach, TINY)
+        out: Array = np.linalg.norm(now - told, axis=-1) + np.linalg.norm(told, axis=-1) * share
+        return out
+
+    def lag(self, drive: Arrays) -> Array:
+        """(S,) what the memory of a step that ends at ``drive`` would be wrong by, in the unit of the answer."""
+        if not self.memory or self.pair is None or not self.answers:
+            return np.zeros(len(self.known))
+        return self.lag0 + self._first(drive, self.pair)
+
+    def size(self) -> float:
+        """Root mean square of the paired answers, the measure of their errors."""
+        if self.pair is None or not self.answers:
+            return 1.0
+        return float(np.sqrt((self.answers[self.pair[1]] ** 2).sum(axis=-1).mean()))

@@ -1,0 +1,258 @@
+"""A run on a machine that is not there: real numerics, simulated clocks.
+
+Each fine task and each coarse solve is really computed at the simulated moment at which it starts, from what is known then;
+its end comes after what it costs (``machine``). So the order of arrival acts on the iterates as it would in a real run, which
+no replay of a trace can do. All figures of it are simulated ones.
+
+The span is the longest chain of tasks in which each used a result of the one before it (the region's last state, the coarse
+iterate, the records that a coarse solve saw).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hpcms.contracts import Advance, Array, Arrays, CoarseModel, CoarseRequest, FineRequest, Step
+from hpcms.coupling import look_at, talk_with
+from hpcms.errors import NumericalFailure
+from hpcms.plan.cells import Cells
+from hpcms.plan.machine import Costs, Machine
+
+MOST_EVENTS = 10**8
+
+
+@dataclass
+class Simulated:
+    """Seconds; ``workers`` is P. ``path``: by step and model, the drives; ``ends``: by step, the coarse state.
+
+    ``lb0`` = max(T1 / P, the slowest batch's work, the coarse work); ``span`` is LB2. ``wasted``: work of records ahead that
+    did not count in the end; ``waits``: worker seconds without a task, by cause. ``order``: what was told, step by step.
+    """
+
+    time: float
+    workers: int
+    work: float
+    coarse: float
+    span: float
+    lb0: float
+    tasks: int
+    iterations: int
+    sweeps: int
+    ahead: int
+    kept: int
+    coarse_ahead: int
+    fallbacks: int
+    wait: dict[str, float]
+    path: list[dict[str, Arrays]]
+    ends: list[Arrays]
+    order: list[list[Any]]
+
+    @property
+    def efficiency(self) -> float:
+        """max(T1 / P, span) over the time."""
+        return max(self.work / self.workers, self.span) / self.time if self.time > 0 else 1.0
+
+
+@dataclass
+class _Sent:
+    """A request on its way; ``open``: batches that are not back yet."""
+
+    request: FineRequest
+    rows: Array
+    answers: Arrays
+    state: Arrays
+    costs: Array  # (batches,)
+    firsts: Array  # (batches + 1,) where each batch begins in ``rows``
+    depth: Array  # (batches,) end of the longest chain that leads to it
+    open: int = 0
+
+
+@dataclass
+class Simulation:
+    """One run of ``scheme`` over ``times``. ``order``: that of an earlier run, to be repeated; its clocks count for nothing."""
+
+    coarse: CoarseModel
+    cells: Mapping[str, Cells]
+    times: Sequence[float]
+    scheme: type[Any]
+    machine: Machine
+    costs: Costs
+    tolerance: float = 1e-6
+    max_sweeps: int = 30
+    seed: int = 0
+    extrapolate: bool = True
+    now: float = 0.0
+    busy: int = 0
+    work: float = 0.0
+    coarse_work: float = 0.0
+    tasks: int = 0
+    iterations: int = 0
+    deepest: float = 0.0
+    wait: dict[str, float] = field(default_factory=lambda: {"coarse": 0.0, "imbalance": 0.0})
+    order: list[list[Any]] = field(default_factory=list)
+    _events: list[tuple[float, int, str, Any]] = field(default_factory=list)
+    _pending: list[tuple[float, int, _Sent, int]] = field(default_factory=list)
+    _serial: int = 0
+    _coarse_runs: bool = False
+    _u_depth: dict[int, float] = field(default_factory=dict)
+    _told_depth: dict[int, float] = field(default_factory=dict)
+
+    def run(self) -> Simulated:
+        """All steps."""
+        rng = np.random.default_rng(self.seed)
+        self._draw = lambda n: np.exp(self.costs.jitter * rng.standard_normal(n) - self.costs.jitter**2 / 2)
+        self._chain = {m: np.zeros(len(c.starts)) for m, c in self.cells.items()}
+        self._sums = {m: np.zeros(len(c.starts)) for m, c in self.cells.items()}
+        self._servers = [0.0] * max(self.machine.agents, 1)
+        models = {m: c.model for m, c in self.cells.items()}
+        by_batch = {m: np.add.reduceat(self.costs.fine[m], c.starts) for m, c in self.cells.items()}
+        talk = talk_with(
+            models, self.tolerance, self.max_sweeps, {m: c.batches for m, c in self.cells.items()}, by_batch
+        )
+        u, t, scheme = self.coarse.begin(), 0.0, None
+        rate: Arrays = {}
+        ends, path, total = [u], [], {"sweeps": 0, "ahead": 0, "ahead_kept": 0, "coarse_ahead": 0, "fallback": 0}
+        for index, end in enumerate(self.times, start=1):
+            step = Step(index, end, end - t, u, rate if self.extrapolate else {})
+            scheme = self.scheme.begin(look_at(self.coarse, step, self._following), talk, scheme)
+            self._steps = {index: step}
+            self._u_depth.setdefault(index, self._u_depth.get(index - 1, 0.0))
+            self._step(scheme)
+            u, rate, t = scheme.u, {n: (scheme.u[n] - u[n]) / (end - t) for n in u}, end
+            self._u_depth[index + 1] = max(self._u_depth.get(index + 1, 0.0), self._u_depth[index])
+            for c in self.cells.values():
+                c.commit()
+            ends.append(u)
+            path.append({m: {**d} for m, d in scheme.drives.items()})
+            total["sweeps"] += len(scheme.sweeps)
+            for name, value in getattr(scheme, "meta", {}).items():
+                total[name] += bool(value) if name == "fallback" else value
+        lb0 = max(self.work / self.machine.workers, self.coarse_work, *(s.max() for s in self._sums.values()))
+        return Simulated(
+            self.now, self.machine.workers, self.work, self.coarse_work, self.deepest, float(lb0), self.tasks,
+            self.iterations, total["sweeps"], total["ahead"], total["ahead_kept"], total["coarse_ahead"],
+            total["fallback"], self.wait, path, ends, self.order,
+        )  # fmt: skip
+
+    def _following(self, step: Step, u: Arrays) -> Step | None:
+        if step.index >= len(self.times):
+            return None
+        end = self.times[step.index]
+        rate = {n: (u[n] - step.previous[n]) / step.dt for n in u}
+        after = Step(step.index + 1, end, end - step.t, u, rate if self.extrapolate else {})
+        self._steps[after.index] = after
+        return after
+
+    def _step(self, scheme: Any) -> None:
+        self.order.append([])
+        for _ in range(MOST_EVENTS):
+            if scheme.done:
+                break
+            for request in scheme.ask(max(self.machine.workers - self.busy, 0)):
+                if isinstance(request, CoarseRequest):
+                    self._start_coarse(request)
+                else:
+                    self._submit(request)
+            if not self._events:
+                raise RuntimeError("the scheme waits for nothing")
+            self._next(scheme)
+        if scheme.failed:
+            raise NumericalFailure(f"step {len(self.order)}: {scheme.failed}", hint="more steps: time.steps")
+
+    # ------------------------------------------------------------------ starting
+
+    def _start_coarse(self, request: CoarseRequest) -> None:
+        step = self._steps[request.step]
+        if request.previous is not None:
+            step = Step(step.index, step.t, step.dt, request.previous, step.rate)
+        advance = self.coarse.advance(request.u, request.answers, step)
+        cost = self.costs.coarse * float(self._draw(1)[0])
+        below = self._u_depth.get(request.step - 1, 0.0)
+        depth = cost + max(self._told_depth.get(request.step, 0.0), self._u_depth.get(request.step, 0.0), below)
+        self.deepest = max(self.deepest, depth)
+        self.work, self.coarse_work, self._coarse_runs = self.work + cost, self.coarse_work + cost, True
+        self._push(self.now + cost, "coarse", (request, advance, depth))
+
+    def _push(self, time: float, kind: str, what: Any) -> None:
+        self._serial += 1
+        heapq.heappush(self._events, (time, self._serial, kind, what))
+
+    def _submit(self, request: FineRequest) -> None:
+        """Compute all batches of a request now; they start as workers are free, the longest first."""
+        cells = self.cells[request.model]
+        rows, answers, state, iterations = cells.solve(request)
+        firsts = np.concatenate([[0], np.cumsum(cells.sizes[request.batches])])
+        costs = np.add.reduceat(self.costs.of(request.model, rows, iterations), firsts[:-1]) + self.costs.batch
+        costs = costs * self._draw(len(costs))
+        self.iterations += int(iterations.sum())
+        self._sums[request.model][request.batches] += costs
+        known = self._u_depth.setdefault(request.step, self._u_depth.get(request.step - 1, 0.0))
+        depth = np.maximum(self._chain[request.model][request.batches], known) + costs
+        sent = _Sent(request, rows, answers, state, costs, firsts, depth, len(costs))
+        self.work, self.tasks = self.work + float(costs.sum()), self.tasks + len(costs)
+        self.deepest = max(self.deepest, float(depth.max(initial=0.0)))
+        for k in np.argsort(-costs, kind="stable").tolist():
+            self._serial += 1
+            heapq.heappush(self._pending, (-float(costs[k]), self._serial, sent, k))
+        self._fill()
+
+    def _fill(self) -> None:
+        """Free workers take what is pending."""
+        while self._pending and self.busy < self.machine.workers:
+            _, _, sent, k = heapq.heappop(self._pending)
+            self.busy += 1
+            m = self.machine
+            agent = self._serial % len(self._servers)
+            self._servers[agent] = begun = max(self.now, self._servers[agent]) + 1.0 / m.dispatch
+            size = sum(v.nbytes for v in sent.answers.values()) / max(len(sent.costs), 1)
+            end = begun + 2 * m.latency + size / m.bandwidth + float(sent.costs[k])
+            self._push(end, "fine", (sent, k))
+
+    # ------------------------------------------------------------------ ending
+
+    def _next(self, scheme: Any) -> None:
+        """The next end of a task."""
+        time, _, kind, what = heapq.heappop(self._events)
+        idle = (self.machine.workers - self.busy) * (time - self.now)
+        self.wait["coarse" if self._coarse_runs and not self._pending else "imbalance"] += idle
+        self.now = time
+        if kind == "coarse":
+            request, advance, depth = what
+            self._coarse_runs = False
+            self._tell_coarse(scheme, request, advance, depth)
+            return
+        sent, k = what
+        self.busy -= 1
+        sent.open -= 1
+        if scheme.barrier:
+            if sent.open == 0:
+                self._tell_fine(scheme, sent, np.arange(len(sent.costs)))
+        else:
+            self._tell_fine(scheme, sent, np.array([k]))
+        self._fill()
+
+    def _tell_coarse(self, scheme: Any, request: CoarseRequest, advance: Advance, depth: float) -> None:
+        if scheme.tell(request.key, advance):
+            self.order[-1].append(list(request.key))
+            self._u_depth[request.step] = max(self._u_depth.get(request.step, 0.0), depth)
+
+    def _tell_fine(self, scheme: Any, sent: _Sent, which: Array) -> None:
+        request = sent.request
+        batches = request.batches[which]
+        where = np.concatenate([np.arange(sent.firsts[k], sent.firsts[k + 1]) for k in which]) if len(which) > 1 else (
+            np.arange(sent.firsts[which[0]], sent.firsts[which[0] + 1])
+        )  # fmt: skip
+        if len(which) == len(sent.costs):
+            where = np.arange(len(sent.rows))
+        if not scheme.tell(request.key, {n: v[where] for n, v in sent.answers.items()}, batches):
+            return
+        self.order[-1].append([*request.key, batches.tolist() if len(which) == 1 else "all"])
+        self.cells[request.model].keep(request.step, sent.rows[where], {n: v[where] for n, v in sent.state.items()})
+        self._chain[request.model][batches] = sent.depth[which]
+        deepest = float(sent.depth[which].max())
+        self._told_depth[request.step] = max(self._told_depth.get(request.step, 0.0), deepest)
