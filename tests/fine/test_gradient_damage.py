@@ -9,9 +9,9 @@ from hpcms.contracts import Arrays, FineModel, Regions
 from hpcms.errors import BadInput
 from hpcms.fine import damage
 from hpcms.fine.damage import Damage, DamagePhase
+from hpcms.kernels.cell_elastic import solve_elastic
 from hpcms.kernels.cell_points import PointCell
 from hpcms.kernels.damage_cell import DamageSolver, Options
-from hpcms.kernels.hex8_elastic import solve_elastic
 
 E, GC, LENGTH = 2e10, 2.0, 0.01
 UNIT = np.sqrt(GC / (E * LENGTH))  # of strain
