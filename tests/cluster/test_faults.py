@@ -164,7 +164,7 @@ def test_workers_lost_and_nothing_left(tmp_path: Path, capfd: pytest.CaptureFixt
 
 @pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGSTOP])
 def test_scheduler_dies_or_hangs(tmp_path: Path, way: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hubline, "SILENCE", 3.0)
+    monkeypatch.setattr(hubline, "SILENCE", 10.0)  # it also has to start within that, beside other tests
     with open_executor("local:2", None, tmp_path) as executor:
         assert isinstance(executor, RemoteExecutor)
         ref = executor.submit(tasks.slow, 1, 60.0, key="slow")
@@ -175,7 +175,7 @@ def test_scheduler_dies_or_hangs(tmp_path: Path, way: signal.Signals, monkeypatc
         start = time.monotonic()
         with pytest.raises(Stopped, match="scheduler") as caught:
             executor.result(ref, T)
-        assert time.monotonic() - start < 20.0
+        assert time.monotonic() - start < 30.0
         with pytest.raises(Stopped):
             executor.done([ref], T)
     assert caught.value.exit_code == 75
