@@ -2,36 +2,36 @@
 
     k(x, x') = exp(-|(x - x') / l|^2 / 2),     mean(x) = k(x, X) (K + s^2 1)^-1 Y,     l: one length a feature
 
-All outputs share one kernel; each has its own amplitude. Lengths and noise maximise the likelihood (ibid. eq. 5.8). The
+scikit-learn finds the lengths and the noise that maximise the likelihood (ibid. eq. 5.8), the same for all outputs. Here the
 standard deviation is scaled so that it explains what is left when each point is left out in turn (ibid. eq. 5.12), so it
 does not promise more than the data show. Everything learned is in the object; predicting changes nothing.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.optimize import minimize
+from scipy.linalg import cho_solve
 
 from hpcms.contracts import Array
 
 LENGTHS = (0.05, 20.0)  # of the spread of a feature
 NOISE = (1e-5, 1e-1)  # standard deviation, of the spread of an output
-STARTS = (0.3, 1.0, 3.0)  # lengths from which the likelihood is climbed
+RESTARTS = 2  # times that the likelihood is climbed once more, from other lengths
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """A trained process: (N, F) scaled ``points``, factor and weights, and the scales of features and outputs."""
+    """A trained process, and the scales of features (F,) and outputs (M,).
 
-    points: Array
-    lengths: Array  # (F,)
-    noise: float
-    factor: Array  # (N, N) lower Cholesky factor
-    weights: Array  # (N, M)
-    spread: Array  # (M,) standard deviation of the process, from the points left out
+    ``spread``: (M,) standard deviation of the process, from the points left out.
+    """
+
+    process: Any
+    spread: Array
     centre: Array
     width: Array
     mean: Array
@@ -39,57 +39,28 @@ class Gaussian:
 
     def predict(self, x: Array) -> tuple[Array, Array]:
         """(R, M) mean and standard deviation at ``x`` (R, F)."""
-        k = _kernel((x - self.centre) / self.width, self.points, self.lengths)
-        v = solve_triangular(self.factor, k.T, lower=True)
-        variance = np.maximum(1.0 + self.noise**2 - (v * v).sum(axis=0), 0.0)
-        return self.mean + self.size * (k @ self.weights), np.sqrt(variance)[:, None] * self.spread * self.size
+        mean, sd = self.process.predict((x - self.centre) / self.width, return_std=True)
+        shape = (len(x), len(self.size))
+        own = sd.reshape(len(x), -1)[:, :1]  # one kernel: the same for all outputs
+        return self.mean + self.size * mean.reshape(shape), own * self.spread * self.size
 
 
 def fit(x: Array, y: Array) -> Gaussian:
     """Learn ``y`` (N, M) at ``x`` (N, F); N >= 2. Deterministic."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+
     centre, width = x.mean(axis=0), x.std(axis=0)
     mean, size = y.mean(axis=0), y.std(axis=0)
     width, size = np.where(width > 0, width, 1.0), np.where(size > 1e-12 * (1 + np.abs(mean)), size, 1.0)
     X, Y = (x - centre) / width, (y - mean) / size
-    bounds = [tuple(np.log(LENGTHS))] * x.shape[1] + [tuple(np.log(NOISE))]
-    best = min(
-        (
-            minimize(_misfit, [np.log(start)] * x.shape[1] + [np.log(1e-4)], (X, Y), jac=True, bounds=bounds)
-            for start in STARTS
-        ),
-        key=lambda found: found.fun,
-    )
-    lengths, noise = np.exp(best.x[:-1]), float(np.exp(best.x[-1]))
-    factor = cholesky(_covariance(X, lengths, noise), lower=True)
-    inverse = cho_solve((factor, True), np.eye(len(X)))
-    weights = inverse @ Y
+    kernel = RBF(np.ones(x.shape[1]), LENGTHS) + WhiteKernel(1e-8, (NOISE[0] ** 2, NOISE[1] ** 2))
+    process = GaussianProcessRegressor(kernel, n_restarts_optimizer=RESTARTS, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound: a feature that plays no part
+        process.fit(X, Y)
+    inverse = cho_solve((process.L_, True), np.eye(len(X)))
+    weights = process.alpha_.reshape(len(X), -1)
     left_out = weights**2 / np.diag(inverse)[:, None]  # squared, in units of the variance left
-    return Gaussian(X, lengths, noise, factor, weights, np.sqrt(left_out.mean(axis=0)), centre, width, mean, size)
-
-
-def _kernel(a: Array, b: Array, lengths: Array) -> Array:
-    a, b = a / lengths, b / lengths
-    square = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-    return np.asarray(np.exp(-0.5 * np.maximum(square, 0.0)))
-
-
-def _covariance(X: Array, lengths: Array, noise: float) -> Array:
-    return np.asarray(_kernel(X, X, lengths) + (noise**2) * np.eye(len(X)))
-
-
-def _misfit(parameters: Array, X: Array, Y: Array) -> tuple[float, Array]:
-    """Minus the log likelihood, each output at its best amplitude, and its gradient by the logarithms."""
-    lengths, noise = np.exp(parameters[:-1]), float(np.exp(parameters[-1]))
-    N, M = Y.shape
-    K = _kernel(X, X, lengths)
-    try:
-        factor = cholesky(_covariance(X, lengths, noise), lower=True)
-    except np.linalg.LinAlgError:
-        return 1e25, np.zeros_like(parameters)
-    inverse = cho_solve((factor, True), np.eye(N))
-    W = inverse @ Y
-    fitted = np.maximum((Y * W).sum(axis=0) / N, 1e-300)  # squared amplitudes
-    value = 0.5 * N * np.log(fitted).sum() + M * np.log(np.diag(factor)).sum()
-    pull = M * inverse - (W / fitted) @ W.T  # d value = tr(pull dK) / 2
-    slopes = [0.5 * np.sum(pull * K * (X[:, f, None] - X[:, f]) ** 2) / lengths[f] ** 2 for f in range(X.shape[1])]
-    return float(value), np.array([*slopes, np.trace(pull) * noise**2])
+    return Gaussian(process, np.sqrt(left_out.mean(axis=0)), centre, width, mean, size)

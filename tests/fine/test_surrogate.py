@@ -49,15 +49,6 @@ def test_a_process_learns_a_smooth_function_and_its_own_error() -> None:
     assert np.array_equal(learned.predict(x)[0], gaussian.fit(x[:40], y[:40]).predict(x)[0])
 
 
-def test_the_slope_of_the_likelihood_is_that_of_its_differences() -> None:
-    rng = np.random.default_rng(1)
-    x, y, p = rng.random((12, 2)), rng.standard_normal((12, 3)), np.log([0.7, 1.3, 0.05])
-    _, slope = gaussian._misfit(p, x, y)
-    steps = 1e-5 * np.eye(3)
-    by_hand = [(gaussian._misfit(p + h, x, y)[0] - gaussian._misfit(p - h, x, y)[0]) / 2e-5 for h in steps]
-    assert slope == pytest.approx(by_hand, rel=1e-6)
-
-
 @settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.integers(0, 10**6), st.floats(-1e3, 1e3), st.sampled_from([3, 6]))
 def test_a_tensor_from_any_coordinates_is_symmetric_definite_and_within_its_bounds(
