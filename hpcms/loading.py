@@ -62,7 +62,8 @@ class LoadPath(Mapping[str, Any]):
 class Loading:
     """``component`` of the mean strain goes to ``strain`` (a tensor component) in ``steps`` equal steps of ``duration`` s in all.
 
-    ``stress_free``: components whose mean stress stays zero; all others stay unstrained.
+    ``stress_free``: components whose mean stress stays zero; all others stay unstrained. ``boundary``: the fluctuation is periodic,
+    or it vanishes there, so that the boundary moves with the mean strain (displacement).
     """
 
     component: str
@@ -73,6 +74,7 @@ class Loading:
     temperature: float = 293.15
     tangent: bool = False
     tolerance: float = 1e-6
+    boundary: str = "periodic"
 
     def __post_init__(self) -> None:
         for name in (self.component, *self.stress_free):
@@ -84,6 +86,8 @@ class Loading:
             raise BadInput(
                 f"strain: must be a number of at most 1 in size (got {self.strain!r})", "strains are small here"
             )
+        if self.boundary not in ("periodic", "displacement"):
+            raise BadInput(f"boundary: unknown for laws: {self.boundary!r}", "known: periodic, displacement")
         if not 1 <= self.steps <= 100_000:
             raise BadInput(f"steps: must be between 1 and 100000 (got {self.steps!r})")
         if not (0 < self.tolerance < 1 and 0 <= self.duration < np.inf and 0 < self.temperature < np.inf):
@@ -155,7 +159,11 @@ def refuse_what_does_not_fit(phase: Array, laws: list[Law], flat: bool) -> None:
 def follow(phase: Array, kept: Array, laws: list[Law], averaged: Array, edges: tuple[float, float, float], flat: bool,
            loading: Loading, steps: int) -> tuple[list[dict[str, Any]], dict[str, float]]:  # fmt: skip
     """The first ``steps`` steps, and the worst of the checks."""
-    grid = LawGrid(phase, kept, edges, averaged, flat, loading.free)
+    held = loading.boundary == "displacement"
+    if held:
+        pad = [(0, 1), (0, 1), (0, 0 if flat else 1)]
+        phase, kept = np.pad(phase, pad), np.pad(kept, pad)
+    grid = LawGrid(phase, kept, edges, averaged, flat, loading.free, held)
     solver = LawSolver(grid, laws, loading.tolerance, LOOSE, LIMIT)
     directions = (PLANES["xy"] if flat else PLANES[""]) if loading.tangent else ()
     last = Step(

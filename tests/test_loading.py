@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from hpcms.cli import main
 from hpcms.cli.loading import law_of
 from hpcms.errors import BadInput
+from hpcms.kernels.hex8_elastic import ElasticCell
 from hpcms.kernels.laws import find
 from hpcms.loading import Loading, load_path, refuse_what_does_not_fit
 
@@ -45,6 +46,22 @@ def test_the_plane_is_the_layer() -> None:
     np.testing.assert_allclose(flat.path[-1]["stress"], solid.path[-1]["stress"], atol=1e-9)
 
 
+@pytest.mark.parametrize("solid", [True, False])
+def test_a_boundary_that_moves_with_the_strain_is_that_of_the_linear_cell(solid: bool) -> None:
+    image = np.random.default_rng(0).integers(0, 2, (4, 5, 3 if solid else 1)).astype(np.uint8)
+    E, nu = np.array([1.0, 10.0]), np.array([0.3, 0.3])
+    lam, mu = E * nu / ((1 + nu) * (1 - 2 * nu)), E / (2 * (1 + nu))
+    laws = {k: find("elastic")(youngs_modulus=E[k], poisson_ratio=nu[k]) for k in (0, 1)}
+    load = Loading("11", 0.01, 1, tolerance=1e-10, boundary="displacement")
+    found = load_path(image, laws, load)
+    assert found.plane != solid
+    if solid:
+        want = ElasticCell(lam[image], mu[image], boundary="displacement").solve(load.at(1), 1e-10).stress
+        np.testing.assert_allclose(found.path[0]["stress"], want, rtol=1e-7, atol=1e-9)
+    else:  # stiffer than the periodic cell
+        assert found.path[0]["stress"][0] > 1.001 * load_path(image, laws, Loading("11", 0.01)).path[0]["stress"][0]
+
+
 def test_a_bar_of_one_phase_is_the_law() -> None:
     found = load_path(np.zeros((2, 2, 2), np.uint8), {0: SOFT}, Loading("11", 0.02, 2, ("22", "33"), tangent=True))
     stress, tangent = found.path[-1]["stress"], np.array(found.path[-1]["tangent"])
@@ -63,11 +80,13 @@ def test_a_bar_of_one_phase_is_the_law() -> None:
         (("12", 0.01, 0), "steps: must be between"),
         (("11", 0.01, 1, ("11",)), "are not the one that is loaded"),
         (("11", 0.01, 1, (), -1.0), "duration >= 0"),
+        (("11", 0.01, 1, (), 1.0, 293.0, False, 1e-6, "traction"), "known: periodic, displacement"),
     ],
 )
 def test_loads_are_checked(values: tuple, text: str) -> None:
-    with pytest.raises(BadInput, match=text):
+    with pytest.raises(BadInput) as caught:
         Loading(*values)
+    assert text in f"{caught.value} {caught.value.hint}"
 
 
 def test_an_image_beyond_memory_is_refused() -> None:

@@ -26,11 +26,13 @@ SOFT = 1e-4  # smallest eigenvalue of the reference tangent over its largest
 class LawGrid:
     """phase: (nx, ny, nz); kept: the voxels that are not void; plane: quadrilaterals, for nz = 1.
 
-    averaged: (phases,) which phases have the mean dilatation. ``t``: tangents at the points, see ``hex8_laws``.
+    held: the boundary moves with the mean strain; then the last voxels along every axis of the grid (in a plane: of the two) are
+    not kept, and no part of the cell. averaged: (phases,) which phases have the mean dilatation. ``t``: tangents at the points,
+    see ``hex8_laws``.
     """
 
     def __init__(self, phase: Array, kept: Array, spacing: tuple[float, float, float], averaged: Array,
-                 plane: bool = False, free: tuple[int, ...] = ()) -> None:  # fmt: skip
+                 plane: bool = False, free: tuple[int, ...] = (), held: bool = False) -> None:  # fmt: skip
         self.cell, self.plane, self.free = phase.shape[:2] if plane else phase.shape, plane, list(free)
         self.voxels, self.phase = blocks_of(phase, kept)
         self.kernels: Any = quad4_laws if plane else hex8_laws
@@ -41,7 +43,13 @@ class LawGrid:
         self.dimension, self.points, self.numbers = (2, 4, 6) if plane else (3, 8, 21)
         self.weight = np.where(self.voxels < 0, 0.0, self.geo[-1])
         self.average = (averaged[self.phase] & (not plane)).astype(np.float64)
-        self.volume = float(np.prod(spacing)) * phase.size
+        inner = [n - 1 if held else n for n in self.cell]
+        self.volume = float(np.prod(spacing)) * float(np.prod(inner))
+        self.held = np.zeros(phase.size + 1, bool)
+        if held:
+            ends = [np.isin(np.arange(n), (0, n - 1)) for n in self.cell]
+            self.held[:-1] = np.any(np.meshgrid(*ends, indexing="ij"), axis=0).reshape(-1)
+        self.held[-1] = True
         self.nodes = self.dimension * (phase.size + 1)
         self.length = self.nodes + len(free)
         # a voxel's force is its stress times edge^2 (edge times thickness), the root of its volume edge^(3/2)
@@ -65,8 +73,8 @@ class LawGrid:
         return e
 
     def close(self, f: Array, total: Array) -> Array:
-        """Ends a vector of forces: no force on the spare node, the mean stress (integral in ``total``) as last numbers."""
-        self.field(f)[:, -1] = 0.0
+        """Ends a vector of forces: none where nodes are spare or held; the mean stress as last numbers."""
+        self.field(f)[:, self.held] = 0.0
         f[self.nodes :] = self.unit * (total * ENGINEERING)[self.free]
         return f
 
@@ -135,6 +143,7 @@ class LawGrid:
             if dot(r, r) <= stop.goal * stop.goal:
                 return x, iteration, energy
             green(residual, answer)
+            self.field(z)[:, self.held] = 0.0
             z[self.nodes :] = self.last @ r[self.nodes :]
             rz = dot(r, z)
             if not rz > NEARLY * max(stop.share * energy, stop.least):
