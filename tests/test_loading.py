@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from hpcms.cli import main
 from hpcms.cli.loading import law_of
 from hpcms.errors import BadInput
+from hpcms.kernels.hex8_elastic import ElasticCell
 from hpcms.kernels.laws import find
 from hpcms.loading import Loading, load_path, refuse_what_does_not_fit
 
@@ -45,6 +46,32 @@ def test_the_plane_is_the_layer() -> None:
     np.testing.assert_allclose(flat.path[-1]["stress"], solid.path[-1]["stress"], atol=1e-9)
 
 
+@pytest.mark.parametrize("boundary", ["displacement", "traction"])
+@pytest.mark.parametrize("stiff", [10.0, 0.0])
+def test_boundary_conditions_are_those_of_the_linear_cell(boundary: str, stiff: float) -> None:
+    image = np.random.default_rng(0).integers(0, 2, (4, 5, 3)).astype(np.uint8)
+    image[1:3, 1:4, 1] = 0
+    E, nu = np.array([1.0, stiff]), np.array([0.3, 0.3])
+    if stiff == 0.0:  # one hole inside
+        image[:] = 0
+        image[2, 2, 1] = 1
+    lam, mu = E * nu / ((1 + nu) * (1 - 2 * nu)), E / (2 * (1 + nu))
+    laws = {k: find("elastic")(youngs_modulus=E[k], poisson_ratio=nu[k]) for k in (0, 1)}
+    load = Loading("11", 0.01, 1, tolerance=1e-10, boundary=boundary)
+    found = load_path(image, laws, load)
+    want = ElasticCell(lam[image], mu[image], boundary=boundary).solve(load.at(1), 1e-10).stress
+    np.testing.assert_allclose(found.path[0]["stress"], want, rtol=1e-7, atol=1e-9)
+    assert max(found.checks.values()) < 1e-9
+
+
+def test_boundary_conditions_bound_the_periodic_cell_also_in_the_plane() -> None:
+    """Huet 1990: traction <= periodic <= displacement, here of the energy of a plastic cell."""
+    energies = [load_path(DISC, {0: SOFT, 1: STIFF}, Loading("12", 0.01, 3, boundary=boundary)).path[-1]
+                for boundary in ("traction", "periodic", "displacement")]  # fmt: skip
+    stress = [step["stress"][5] for step in energies]
+    assert stress[0] < stress[1] < stress[2]
+
+
 def test_a_bar_of_one_phase_is_the_law() -> None:
     found = load_path(np.zeros((2, 2, 2), np.uint8), {0: SOFT}, Loading("11", 0.02, 2, ("22", "33"), tangent=True))
     stress, tangent = found.path[-1]["stress"], np.array(found.path[-1]["tangent"])
@@ -63,11 +90,13 @@ def test_a_bar_of_one_phase_is_the_law() -> None:
         (("12", 0.01, 0), "steps: must be between"),
         (("11", 0.01, 1, ("11",)), "are not the one that is loaded"),
         (("11", 0.01, 1, (), -1.0), "duration >= 0"),
+        (("11", 0.01, 1, (), 1.0, 293.0, False, 1e-6, "open"), "known: periodic, displacement, traction"),
     ],
 )
 def test_loads_are_checked(values: tuple, text: str) -> None:
-    with pytest.raises(BadInput, match=text):
+    with pytest.raises(BadInput) as caught:
         Loading(*values)
+    assert text in f"{caught.value} {caught.value.hint}"
 
 
 def test_an_image_beyond_memory_is_refused() -> None:

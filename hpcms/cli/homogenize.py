@@ -52,8 +52,8 @@ def homogenize(
     --law 0=j2:E=1,nu=0.3,yield=0.005,hardening=0.05 --law 1=elastic:E=10,nu=0.3 --load 12 --strain 0.01 --steps 10.
     """
     if law:
-        if elastic or conductivity or options.pop("boundary") != "periodic":
-            raise BadInput("--law goes without --elastic and --conductivity, and with --boundary periodic")
+        if elastic or conductivity:
+            raise BadInput("--law goes without --elastic and --conductivity")
         from hpcms.cli.loading import show_path
 
         cut = {"threshold": _threshold(threshold), "crop": None if crop is None else _crop(crop)}

@@ -11,7 +11,7 @@ from hpcms.cli.output import Output, amount
 from hpcms.errors import BadInput
 
 SHORT = {"E": "youngs_modulus", "nu": "poisson_ratio", "yield": "yield_stress"}
-KEYS = ("load", "strain", "steps", "time", "temperature", "tangent", "tolerance")
+KEYS = ("load", "strain", "steps", "time", "temperature", "tangent", "tolerance", "boundary")
 NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 
 

@@ -21,7 +21,7 @@ from hpcms.kernels.law_grid import ENGINEERING, LawGrid
 from hpcms.kernels.laws import HISTORY, Law
 
 CURVED = 50.0  # the relative residual after a Newton step over the square of the one before, an upper estimate
-FORCING = 0.03  # the largest share of a residual that a direction may leave
+FORCING = 0.1  # the largest share of a residual that a direction may leave
 SINGLE = 1e-4  # the smallest reduction of a residual that single precision is asked for
 SLIGHT = 0.01  # condensed moduli below this share of the mean tangent need no relative accuracy
 HILL = 1e-11  # accepted |<sigma:eps> - <sigma>:<eps>| over |<sigma>| |<eps>|
@@ -98,13 +98,13 @@ class LawSolver:
         rows = [law.rows * self.grid.points * LANES for law in self.laws]
         return [np.zeros((b.stop - b.start, r)) for b, r in zip(self.blocks, rows, strict=True)]
 
-    def _prepare(self, start: Start) -> None:
+    def prepare(self, start: Start) -> None:
         """Drive, parameters of the laws and history of a step."""
         self.free = [law.free_strain(start.temperature) for law in self.laws]
         self.parameters = [law.parameters(start.dt, start.temperature) for law in self.laws]
         self.history, self.target = start.history, start.stress
 
-    def _evaluate(self, v: Array, fixed: Array, kept: list[Array] | None = None) -> None:
+    def evaluate(self, v: Array, fixed: Array, kept: list[Array] | None = None) -> None:
         """Forces, integrals and tangents at a vector; ``kept``: new histories."""
         grid, kernels, u = self.grid, self.grid.kernels, self.grid.field(v)
         self.f, mean = np.zeros_like(v), grid.strain(v, fixed)
@@ -165,8 +165,8 @@ class LawSolver:
 
     def _start_stress(self, start: Start) -> Array:
         """Mean stress at the start of the step."""
-        self._prepare(start)
-        self._evaluate(start.u0, self._fixed(start.strain0))
+        self.prepare(start)
+        self.evaluate(start.u0, self._fixed(start.strain0))
         return self._stress()
 
     def _fixed(self, strain: Array) -> Array:
@@ -177,7 +177,7 @@ class LawSolver:
 
     def _one(self, start: Start) -> Step:
         """One part: solve, respond, polish, settle."""
-        self._prepare(start)
+        self.prepare(start)
         fixed, done, newton, linear = self._fixed(start.strain), Step(False, ""), 0, 0
         for u in (start.u, start.u0):
             done = self._newton(fixed, start, u.copy())
@@ -193,7 +193,7 @@ class LawSolver:
 
     def _newton(self, fixed: Array, start: Start, u: Array) -> Step:
         """Iterates u in place until the residual is at most ``tolerance`` times ``_scale``."""
-        self._evaluate(u, fixed)
+        self.evaluate(u, fixed)
         # stresses far below what the increment would cause at once count as zero
         self.grid.refer()
         jump = np.abs(start.strain - start.strain0).max(initial=1e-4 * float(np.abs(start.strain).max()))
@@ -209,7 +209,7 @@ class LawSolver:
                 break
             # no closer than the next Newton step can keep: its error is of second order in the relative residual
             share = min(FORCING, max(CURVED * size / scale, SINGLE))
-            d, steps = self._direction(max(share * size, 0.3 * self.tolerance * scale))
+            d, steps = self.direction(max(share * size, 0.3 * self.tolerance * scale))
             linear += steps
             self._search(u, d, fixed)
         reason = f"Newton's method did not converge in {self.limit} iterations: shorten the step"
@@ -220,7 +220,7 @@ class LawSolver:
         root = max(float(np.sqrt(self.sums[6])), floor * float(np.sqrt(self.grid.volume)))
         return self.grid.face * root + TINY
 
-    def _direction(self, goal: float) -> tuple[Array, int]:
+    def direction(self, goal: float) -> tuple[Array, int]:
         """Newton's direction and the iterations: single precision, and what that leaves in double."""
         self.grid.refer()
         d, steps, _ = self.grid.conjugate((-self.f).astype(np.float32), Stop(goal))
@@ -240,7 +240,7 @@ class LawSolver:
         start, slope, a = u.copy(), dot(self.f, d), 1.0
         for _ in range(12):
             u[:] = start + a * d
-            self._evaluate(u, fixed)
+            self.evaluate(u, fixed)
             now = dot(self.f, d)
             if now <= 0.5 * abs(slope):
                 return
@@ -305,7 +305,7 @@ class LawSolver:
             rows = [
                 row / norm(row) for row in (inner, before, *(done.response if count == 0 else [])) if norm(row) > 0.0
             ]
-            if not rows or (count and gap <= 0.1 * HILL * work):
+            if not rows or ((count or len(done.response) == 0) and gap <= 0.1 * HILL * work):
                 break
             rows += ends
             force = np.array([dot(row, self.f) for row in rows])
@@ -315,13 +315,15 @@ class LawSolver:
                 stiff[k] = [dot(other, q) for other in rows]
             for share, row in zip(np.linalg.lstsq(stiff, force, rcond=1e-12)[0], rows, strict=True):
                 u -= share * row
-            self._evaluate(u, fixed)
+            done.history = [np.zeros_like(h) for h in self.history]
+            self.evaluate(u, fixed, done.history)
 
     def _settle(self, done: Step, fixed: Array) -> None:
         """The new history and the means of the answers."""
         grid = self.grid
-        done.history = [np.zeros_like(h) for h in self.history]
-        self._evaluate(done.u, fixed, done.history)
+        if not done.history:
+            done.history = [np.zeros_like(h) for h in self.history]
+            self.evaluate(done.u, fixed, done.history)
         done.strain, done.stress = grid.strain(done.u, fixed), self._stress()
         done.energy, done.dissipated = (self.sums[7:] / grid.volume).tolist()
         done.residual = norm(self.f) / self._scale(0.0)
@@ -340,9 +342,9 @@ class LawSolver:
         if all(np.array_equal(a, c) and np.array_equal(b, d) for (a, b), (c, d) in zip(warm, here, strict=True)):
             return answer
         for side in (-WARMER, WARMER):
-            self._prepare(Start(start.strain, start.stress, start.strain0, start.u0, start.history, start.u, start.dt,
+            self.prepare(Start(start.strain, start.stress, start.strain0, start.u0, start.history, start.u, start.dt,
                                 start.temperature + side))  # fmt: skip
-            self._evaluate(done.u, self._fixed(start.strain))
+            self.evaluate(done.u, self._fixed(start.strain))
             forces.append(self.f)
             stress.append(self._stress())
         f, change = (forces[1] - forces[0]) / (2.0 * WARMER), (stress[1] - stress[0]) / (2.0 * WARMER)

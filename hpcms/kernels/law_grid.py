@@ -27,10 +27,14 @@ class LawGrid:
     """phase: (nx, ny, nz); kept: the voxels that are not void; plane: quadrilaterals, for nz = 1.
 
     averaged: (phases,) which phases have the mean dilatation. ``t``: tangents at the points, see ``hex8_laws``.
+
+    boundary: ``periodic``; ``displacement``, where the fluctuation vanishes; or ``traction``, that of a uniform stress, found
+    such that the mean strain is the given one. For the last two the last voxels along every axis (in a plane: of the two) are
+    not kept, and no part of the cell; forces that the boundary condition carries are taken out of residuals.
     """
 
     def __init__(self, phase: Array, kept: Array, spacing: tuple[float, float, float], averaged: Array,
-                 plane: bool = False, free: tuple[int, ...] = ()) -> None:  # fmt: skip
+                 plane: bool = False, free: tuple[int, ...] = (), boundary: str = "periodic") -> None:  # fmt: skip
         self.cell, self.plane, self.free = phase.shape[:2] if plane else phase.shape, plane, list(free)
         self.voxels, self.phase = blocks_of(phase, kept)
         self.kernels: Any = quad4_laws if plane else hex8_laws
@@ -41,7 +45,13 @@ class LawGrid:
         self.dimension, self.points, self.numbers = (2, 4, 6) if plane else (3, 8, 21)
         self.weight = np.where(self.voxels < 0, 0.0, self.geo[-1])
         self.average = (averaged[self.phase] & (not plane)).astype(np.float64)
-        self.volume = float(np.prod(spacing)) * phase.size
+        inner = [n if boundary == "periodic" else n - 1 for n in self.cell]
+        self.volume = float(np.prod(spacing)) * float(np.prod(inner))
+        self.held = np.zeros(phase.size + 1, bool)
+        if boundary == "displacement":
+            ends = [np.isin(np.arange(n), (0, n - 1)) for n in self.cell]
+            self.held[:-1] = np.any(np.meshgrid(*ends, indexing="ij"), axis=0).reshape(-1)
+        self.held[-1] = True
         self.nodes = self.dimension * (phase.size + 1)
         self.length = self.nodes + len(free)
         # a voxel's force is its stress times edge^2 (edge times thickness), the root of its volume edge^(3/2)
@@ -53,6 +63,26 @@ class LawGrid:
         self.geos = {np.dtype(kind): self.geo.astype(kind) for kind in (np.float32, np.float64)}
         self.tangent, self.mean = np.zeros((6, 6)), 0.0
         self.stale = dict.fromkeys(self.green, True)
+        self.uniform = self.plain = self.flexible = np.zeros((0, self.length))
+        if boundary == "traction":
+            self.uniform = self._uniform(phase.shape, inner)
+            self.plain = dual(self.uniform, self.uniform)
+
+    def _uniform(self, shape: tuple[int, ...], inner: list[int]) -> Array:
+        """Nodal forces of unit stresses in all of the cell, void or not: what the boundary of ``traction`` may carry."""
+        inside = np.zeros(shape, bool)
+        inside[tuple(slice(n) for n in inner)] = True
+        voxels, _ = blocks_of(np.zeros(shape, np.uint8), inside)
+        conn = corners(voxels, shape, shape, inside.size)
+        conn = np.ascontiguousarray(conn[:, ::2]) if self.plane else conn
+        t = np.zeros((len(voxels), self.points, self.numbers, LANES), np.float32)
+        t[:, :, [0, 3, 5] if self.plane else [0, 6, 11, 15, 18, 20]] = np.where(voxels < 0, 0.0, 1.0)[:, None, None]
+        rows, zero, total = np.zeros((3 if self.plane else 6, self.length)), np.zeros(self.length), np.zeros(6)
+        for row, e in zip(rows, np.eye(6)[FLAT if self.plane else range(6)], strict=True):
+            self.kernels.multiply(self.field(zero), conn, e, np.zeros(len(voxels)), t.reshape(len(t), -1), self.geo,
+                                  self.field(row), total)  # fmt: skip
+            self.field(row)[:, -1] = 0.0
+        return rows
 
     def field(self, v: Array) -> Array:
         """(dimension, nodes + 1) the fluctuation in a vector."""
@@ -65,8 +95,9 @@ class LawGrid:
         return e
 
     def close(self, f: Array, total: Array) -> Array:
-        """Ends a vector of forces: no force on the spare node, the mean stress (integral in ``total``) as last numbers."""
-        self.field(f)[:, -1] = 0.0
+        """Ends a vector of forces: none where nodes are spare or held; the mean stress as last numbers."""
+        self.field(f)[:, self.held] = 0.0
+        project(f, self.plain, self.uniform)
         f[self.nodes :] = self.unit * (total * ENGINEERING)[self.free]
         return f
 
@@ -110,7 +141,14 @@ class LawGrid:
             scale = ENGINEERING[self.free] * ENGINEERING[self.free][:, None] * self.unit**2 * self.volume
             self.last: Array = np.linalg.pinv(whole[np.ix_(self.free, self.free)] * scale)
             self.stale[np.dtype(kind)] = False
+            self.flexible = dual(self.uniform, np.array([self._solved(green, row, kind) for row in self.uniform]))
         return green
+
+    def _solved(self, green: Any, row: Array, kind: Any) -> Array:
+        """The preconditioner on a vector."""
+        r, z = row.astype(kind), np.zeros(self.length, kind)
+        green(*(self.field(a)[:, :-1].reshape(self.dimension, *self.cell) for a in (r, z)))
+        return z.astype(float)
 
     def multiply(self, v: Array, fixed: Array, f: Array) -> Array:
         """f <- tangent times a vector and a fixed mean strain (6,) Mandel; the (6,) Mandel integral of the stress."""
@@ -135,6 +173,8 @@ class LawGrid:
             if dot(r, r) <= stop.goal * stop.goal:
                 return x, iteration, energy
             green(residual, answer)
+            self.field(z)[:, self.held] = 0.0
+            project(z, self.uniform, self.flexible)
             z[self.nodes :] = self.last @ r[self.nodes :]
             rz = dot(r, z)
             if not rz > NEARLY * max(stop.share * energy, stop.least):
@@ -175,3 +215,14 @@ class LawGrid:
         values = kept.reshape(len(kept), self.points, rows, LANES).transpose(0, 3, 1, 2)
         x, y, z = np.unravel_index(self.voxels[blocks][real], out.shape[:3])
         out[x, y, z, :, :rows] = values[real]
+
+
+def dual(rows: Array, fields: Array) -> Array:
+    """Combinations d_k of the ``fields`` with rows_j . d_k = 1 where j = k, else 0."""
+    return np.linalg.inv(rows @ fields.T).T @ fields if len(rows) else rows
+
+
+def project(v: Array, rows: Array, fields: Array) -> None:
+    """v -= sum_k (rows_k . v) fields_k, in place."""
+    for share, one in zip([dot(row.astype(v.dtype), v) for row in rows], fields, strict=True):
+        v -= v.dtype.type(share) * one.astype(v.dtype)

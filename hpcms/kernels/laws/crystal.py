@@ -31,7 +31,7 @@ from hpcms.kernels.laws._bricks import put_energies
 SYSTEMS, LIMIT = 12, 200
 SLIP = 72  # place of the Schmid tensors, after stiffness and compliance
 HARD = SLIP + 6 * SYSTEMS  # yield, H, Q, b, drag, n, rate dt
-ACCURATE, ROUGH = 1e-14, 1e-9  # residual strains over trial strains: wanted, and accepted where rounding ends the way
+ACCURATE, ROUGH = 1e-13, 1e-9  # residual strains over trial strains: wanted, and accepted where rounding ends the way
 VANISHING = 1e-30
 
 
@@ -45,7 +45,9 @@ def schmid() -> Array:
 
 @jit
 def _flow(p: Any, stress: Any, r: float, slope: float, g: Any, M: Any, v: Any) -> Any:
-    """g <- slips of the step (signed), M <- S + sum A P P, v <- sum A sign P; sum of |slips|, of A and of (|tau| - r) |slip|."""
+    """g <- slips of the step (signed), M <- S + sum A P P (lower half), v <- sum A sign P.
+
+    Sum of |slips|, of A and of (|tau| - r) |slip|."""
     drag, n, dt = p[HARD + 4], p[HARD + 5], p[HARD + 6]
     total, A, lost = 0.0, 0.0, 0.0
     for i in range(36):
@@ -64,11 +66,11 @@ def _flow(p: Any, stress: Any, r: float, slope: float, g: Any, M: Any, v: Any) -
             g[a], total, A, lost = sign * size, total + size, A + c, lost + size * drag * f
             for i in range(6):
                 v[i] += c * sign * p[o + i]
-                for j in range(6):
+                for j in range(i + 1):
                     M[6 * i + j] += c * p[o + i] * p[o + j]
     w = slope / (1.0 + slope * A)
     for i in range(6):
-        for j in range(6):
+        for j in range(i + 1):
             M[6 * i + j] -= w * v[i] * v[j]
     return total, A, lost
 
@@ -120,8 +122,11 @@ def _resistance(p: Any, G: float) -> Any:
 
 
 @jit
-def _start(p: Any, trial: Any, stress: Any, r: float) -> float:
-    """stress <- C : trial, scaled down so that no system exceeds r + drag; the largest |tau| of the trial."""
+def _start(p: Any, trial: Any, stress: Any, r: float, size: float) -> None:
+    """stress <- C : trial, scaled down so that no system slips by more than ``size``, the norm of the trial strain.
+
+    That is on the steep side of the solution, from where Newton's method comes down without a line search.
+    """
     most = 0.0
     for i in range(6):
         stress[i] = 0.0
@@ -132,14 +137,14 @@ def _start(p: Any, trial: Any, stress: Any, r: float) -> float:
         for i in range(6):
             tau += p[SLIP + 6 * a + i] * stress[i]
         most = max(most, abs(tau))
-    scale = min(1.0, (r + p[HARD + 4]) / (most + VANISHING))
+    steep = (size / (p[HARD + 6] + VANISHING)) ** (1.0 / p[HARD + 5])
+    scale = min(1.0, (r + p[HARD + 4] * steep) / (most + VANISHING))
     for i in range(6):
         stress[i] *= scale
-    return most
 
 
 @jit
-def _direction(stress: Any, M: Any, v: Any, R: Any, slope: float, A: float, rest: float, d: Any) -> float:
+def _direction(M: Any, v: Any, R: Any, slope: float, A: float, rest: float, d: Any) -> float:
     """d <- Newton's step of the stress; that of x. ``rest``: x - sum |gamma|. M becomes its factor."""
     coupling = 1.0 + slope * A
     _factor(M)
@@ -153,20 +158,30 @@ def _direction(stress: Any, M: Any, v: Any, R: Any, slope: float, A: float, rest
 
 
 @jit
+def _along(a: Any, b: Any) -> float:
+    total = 0.0
+    for i in range(6):
+        total += a[i] * b[i]
+    return total
+
+
+@jit
 def point(p: Any, trial: Any, G: float, stress: Any, g: Any, M: Any, work: Any) -> Any:
     """One point: stress, slips g and the factor in M of the inverse tangent; x, sum of (|tau| - r) |slip|. NaN: it failed."""
     v, R, d, old = work[:6], work[6:12], work[12:18], work[18:24]
     r, slope = _resistance(p, G)
-    size, x, before = VANISHING, 0.0, 0.0
+    size, x, before = VANISHING, 0.0, np.inf
     for i in range(6):
         size += trial[i] * trial[i]
-    _start(p, trial, stress, r)
+    _start(p, trial, stress, r, np.sqrt(size))
     total, A, lost = _flow(p, stress, r, slope, g, M, v)
     now = _residual(p, stress, x, total, trial, g, R)
     for _ in range(LIMIT):
-        if now <= ACCURATE * ACCURATE * size:
+        if now <= ACCURATE * ACCURATE * size or (now <= ROUGH * ROUGH * size and not now < before):
             break
-        dx, x0, share, before = _direction(stress, M, v, R, slope, A, x - total, d), x, 1.0, now
+        rest = x - total
+        dx, x0, share, before = _direction(M, v, R, slope, A, rest, d), x, 1.0, now
+        down = _along(R, d) + slope * rest * dx
         for i in range(6):
             old[i] = stress[i]
         for _ in range(40):
@@ -176,11 +191,10 @@ def point(p: Any, trial: Any, G: float, stress: Any, g: Any, M: Any, work: Any) 
             r, slope = _resistance(p, G + x)
             total, A, lost = _flow(p, stress, r, slope, g, M, v)
             now = _residual(p, stress, x, total, trial, g, R)
-            if now < before:
+            climb = _along(R, d) + slope * (x - total) * dx
+            if climb <= -0.5 * down:  # not far beyond the least potential on the way
                 break
-            share *= 0.5
-        if not now < before:
-            break
+            share *= max(down / (down - climb), 0.2)
     if not now <= ROUGH * ROUGH * size:
         stress[0] = np.nan
     _factor(M)

@@ -125,13 +125,19 @@ def without_lateral(context: Context, fine: str) -> Law:
     return replace(first, poisson_ratio=0.0, expansion=0.0)
 
 
+def upper_half(y: Array, strain: Array) -> Array:
+    """(S, 6) ``strain``, one or one a site, in the upper half of a beam of thickness 1."""
+    return np.where(y[:, None] > 0.5, strain, 0.0)
+
+
 def bilayer_curvature(
     context: Context, fine: str, elements: int = 16, length: float = 10.0, misfit: float = 1e-3
 ) -> float:
     """Curvature times thickness over misfit of two equal layers, the upper one longer: a parabola through the middle line."""
+    longer = misfit * np.array([1.0, 1, 1, 0, 0, 0])
+    grid = (int(length * elements), elements)
     law = without_lateral(context, fine)
-    layers = lambda x, y: np.where(y > 0.5, misfit, 0.0)[:, None] * np.array([1.0, 1, 1, 0, 0, 0])  # noqa: E731
-    nodes, moved = cantilever(law, layers, length, (int(length * elements), elements))
+    nodes, moved = cantilever(law, lambda x, y: upper_half(y, longer), length, grid)
     middle = np.isclose(nodes[:, 1], 0.5) & (nodes[:, 0] > 0.2 * length) & (nodes[:, 0] < 0.8 * length)
     return float(-2.0 * np.polyfit(nodes[middle, 0], moved[middle, 1], 2)[0] / misfit)
 
@@ -156,15 +162,13 @@ def printed_deflection(context: Context, fine: str, elements: int = 16, length: 
     with that strain everywhere in the layer, and with its tracks one by one.
     """
     law, model = without_lateral(context, fine), cell_of(context, fine, True)
-    mean = layer_strain(context, fine)
-    d, tracks = mean[1], np.array([phase.eigenstrain for phase in model.phases.values()])
-    turned = lambda e: e[..., [1, 2, 0, 3, 4, 5]]  # noqa: E731  tracks along the width: their cross direction is the beam's x
-    upper = lambda y: (y > 0.5)[:, None]  # noqa: E731
-    uniform = lambda x, y: upper(y) * turned(mean)  # noqa: E731
-    resolved = lambda x, y: upper(y) * turned(tracks[np.floor(4 * x).astype(int) % 2])  # noqa: E731
+    across = [1, 2, 0, 3, 4, 5]  # tracks run along the width: the beam's x is their second axis
+    mean = layer_strain(context, fine)[across]
+    tracks = np.array([phase.eigenstrain for phase in model.phases.values()])[:, across]
     grid = (int(length * elements), elements)
-    tips = [deflection(*cantilever(law, layers, length, grid)) for layers in (uniform, resolved)]
-    return [tip / (1.5 * d * length**2 / 2.0) for tip in tips]
+    uniform = cantilever(law, lambda x, y: upper_half(y, mean), length, grid)
+    resolved = cantilever(law, lambda x, y: upper_half(y, tracks[np.floor(4 * x).astype(int) % 2]), length, grid)
+    return [deflection(*beam) / (1.5 * mean[0] * length**2 / 2.0) for beam in (uniform, resolved)]
 
 
 def scan_anisotropy(context: Context, fine: str, layers: int, angle: float) -> float:
