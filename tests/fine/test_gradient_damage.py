@@ -130,6 +130,33 @@ def test_a_bar_parts_along_the_closed_profile() -> None:
     np.testing.assert_allclose(state["damage"][0, :, 0, 0], np.clip(1 - away / 2, 0, None) ** 2, atol=0.04)
 
 
+def test_a_slit_runs_straight_through_a_plate() -> None:
+    """At the stress of Griffith, sqrt(E' Gc / (pi a)), within what a slit of two lengths l allows. The whole crack holds
+    Gc (1 + 3 h / (8 l)) by area, the toughness of AT1 on a mesh (Bourdin, Francfort, Marigo 2008)."""
+    n, a, nu, h = 32, 4, 0.2, LENGTH / 2
+    model = Damage({"a": DamagePhase(E, nu, GC)}, LENGTH, plane="xy")
+    state = begin(model, np.zeros((n, n, 1)), h)
+    state["damage"][0, n // 2 - a : n // 2 + a + 1, n // 2 : n // 2 + 2] = 1.0
+    plane = E / (1 - nu**2)
+    griffith = np.sqrt(plane * GC / (np.pi * a * h))
+    _, state = solve(model, np.zeros(6), state)  # the slit takes its profile
+    stress = []
+    for share in (0.6, 0.8, 0.9, 1.0, 1.1):
+        answers, state = solve(model, share * griffith / plane * np.eye(6)[1], state)
+        stress.append(answers["stress"][0, 1] / griffith)
+        if stress[-1] < 0.05:
+            break
+    assert 0.7 < max(stress) < 1.1
+    assert stress[-1] < 0.05
+    cell = PointCell(state["phase"][0], state["loaded"][0], (h,) * 3)
+    solver = DamageSolver(cell, [DamagePhase(E, nu, GC).material()], Options("AT1", LENGTH, True, False, 1e-6, 1e-6, 1e-5, 9))
+    held = solver.fracture(cell.spread(state["damage"])) * n * h / GC
+    assert held == pytest.approx(1 + 3 / 16, rel=0.03)
+    d = state["damage"][0, :, :, 0]
+    assert np.all(d[:, n // 2 : n // 2 + 2].max(axis=1) > 0.9)
+    assert np.all(d[:, np.abs(np.arange(n) - n // 2) > 8] < 0.05)
+
+
 def test_alternation_never_raises_the_energy() -> None:
     image = np.zeros((12, 12, 1), np.uint8)
     image[4:8, 5:7] = 1
