@@ -149,7 +149,9 @@ def test_a_slit_runs_straight_through_a_plate() -> None:
     assert 0.7 < max(stress) < 1.1
     assert stress[-1] < 0.05
     cell = PointCell(state["phase"][0], state["loaded"][0], (h,) * 3)
-    solver = DamageSolver(cell, [DamagePhase(E, nu, GC).material()], Options("AT1", LENGTH, True, False, 1e-6, 1e-6, 1e-5, 9))
+    solver = DamageSolver(
+        cell, [DamagePhase(E, nu, GC).material()], Options("AT1", LENGTH, True, False, 1e-6, 1e-6, 1e-5, 9)
+    )
     held = solver.fracture(cell.spread(state["damage"])) * n * h / GC
     assert held == pytest.approx(1 + 3 / 16, rel=0.03)
     d = state["damage"][0, :, :, 0]
@@ -201,6 +203,15 @@ def test_what_does_not_break_stays_whole() -> None:
     answers, state = solve(model, one(1.0), begin(model, np.zeros((2, 2, 2))))
     assert answers["stress"][0, 0] == pytest.approx(E * 0.8 / (1.2 * 0.6))
     assert np.all(state["damage"] == 0)
+
+
+def test_a_cell_without_a_path_for_the_load_answers_zero() -> None:
+    """All void, and a block that touches nothing: no 0/0 anywhere."""
+    for image in (np.full((3, 2, 2), 2), np.pad(np.zeros((2, 2, 2)), 1, constant_values=2)):
+        model = Damage(BAR, LENGTH)
+        answers, state = solve(model, np.full(6, 1e-3), begin(model, image))
+        assert not any(answers[name].any() for name in ("stress", "tangent", "work", "energy", "dissipation"))
+        assert not state["damage"].any()
 
 
 @pytest.mark.parametrize("strain", [np.nan, np.inf])
