@@ -25,6 +25,7 @@ from hpcms.kernels.hex8_elastic import ElasticCell
 from hpcms.kernels.split_cell import SplitCell
 from hpcms.problem.generators import crack
 from hpcms.verify.context import Context
+from hpcms.verify.quantities import further_runs
 
 TURNED = np.array([1, 0, 2, 4, 3, 5])  # Mandel components with x and y exchanged
 SLIT, PENNY = (0, 2, 4), (0, 2, 3, 5)  # loads that a slit along y and a penny need, both normal to z
@@ -98,6 +99,7 @@ def sharp_slope(context: Context, shape: str, fraction: float, edges: Sequence[i
     return c - (c - b) ** 2 / (c - 2 * b + a)
 
 
+@further_runs
 def crack_slope(
     context: Context, shape: str, fractions: Sequence[float], edges: Sequence[Sequence[int]], **other: str
 ) -> float:
@@ -107,6 +109,7 @@ def crack_slope(
     return s[0] - (s[1] - s[0]) / (y - x) * x
 
 
+@further_runs
 def crack_modulus(
     context: Context, shape: str, rho: float, fractions: Sequence[float], edges: Sequence[Sequence[int]], **other: str
 ) -> float:
@@ -114,6 +117,7 @@ def crack_modulus(
     return 1.0 / (1.0 + rho * crack_slope(context, shape, fractions, edges, **other))
 
 
+@further_runs
 def crack_gaps(
     context: Context, shape: str, fractions: Sequence[float], edges: Sequence[Sequence[int]], **other: str
 ) -> list[float]:
@@ -122,12 +126,14 @@ def crack_gaps(
     return [sharp_slope(context, shape, f, row, **other) / alone - 1.0 for f, row in zip(fractions, edges, strict=True)]
 
 
+@further_runs
 def crack_refinement(context: Context, shape: str, fraction: float, edges: Sequence[int], **other: str) -> list[float]:
     """Changes of s under refinement, each over the one before: 1/2 where the error falls with the edge of a voxel."""
     s = voxel_slopes(context, shape, fraction, edges, **other)
     return [c / b for b, c in pairwise(np.diff(s).tolist())]
 
 
+@further_runs
 def crack_from_both_sides(
     context: Context, shape: str, fraction: float, edges: Sequence[int], fine: str = "elastic"
 ) -> list[float]:
@@ -141,6 +147,7 @@ def crack_from_both_sides(
     return [last[0] / sharp[0], sharp[1] / last[1]]
 
 
+@further_runs
 def crack_agreement(
     context: Context, shape: str, fraction: float, edges: Sequence[int], fine: str = "elastic"
 ) -> float:
