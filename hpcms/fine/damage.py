@@ -44,15 +44,17 @@ class DamagePhase:
 
 @dataclass(frozen=True)
 class Damage:
-    """Mean stress for a mean strain (Mandel), secant tangent, stored energy, and the fracture energy that a step takes.
+    """Mean stress for a mean strain (Mandel), tangent, stored energy, and the fracture energy that a step takes.
 
     State, leading axis R: ``phase`` (nx, ny, nz) uint8 in the order of ``phases``; ``loaded``, the voxels that carry
     load; ``spacing`` (3) m; ``damage`` (nx, ny, nz) at the lower corners of the voxels. Guesses: ``displacement``
     (3, nx, ny, nz) m, the fluctuation, and ``response`` (directions, 3, nx, ny, nz), its derivative by the mean strain.
 
-    ``tangent`` is that at fixed damage: the stiffness with which the cell unloads. ``dissipation``: the increment of
-    the energy of the cracks, J/m3. ``damaged``: the mean damage. A step may be as long as it likes while the damage grows
-    steadily; a crack that runs through the cell within a step loses energy that nobody accounts for, as in nature.
+    ``tangent``: with ``stiffness = "consistent"`` the derivative of the stress of this step by its strain, the damage grows
+    where it is free to; with "secant", or where the damage is about to run (the outcome says so), that at fixed damage, with
+    which the cell unloads. ``dissipation``: the increment of the energy of the cracks, J/m3. ``damaged``: the mean damage.
+    A step may be as long as it likes while the damage grows steadily; a crack that runs through the cell within a step
+    loses energy that nobody accounts for, as in nature.
     """
 
     phases: dict[str, DamagePhase]
@@ -63,6 +65,7 @@ class Damage:
     residual_stiffness: Annotated[float, Unit("", above=0, below=0.1)] = 1e-6
     tolerance: Annotated[float, Unit("", above=0, below=1)] = 1e-6
     damage_tolerance: Annotated[float, Unit("", above=0, below=1)] = 1e-5
+    stiffness: Literal["consistent", "secant"] = "consistent"
     plane: str = ""
     max_alternations: Annotated[int, Unit("", least=2)] = 5000
 
@@ -76,6 +79,8 @@ class Damage:
             raise BadInput(f"damage: plane must be one of {', '.join(map(repr, PLANES))} (got {self.plane!r})")
         if self.kind not in ("AT1", "AT2"):
             raise BadInput(f"damage: kind must be 'AT1' or 'AT2' (got {self.kind!r})")
+        if self.stiffness not in ("consistent", "secant"):
+            raise BadInput(f"damage: stiffness must be 'consistent' or 'secant' (got {self.stiffness!r})")
         if self.split not in ("none", "volumetric"):
             raise BadInput(f"damage: split must be 'none' or 'volumetric' (got {self.split!r})")
 
@@ -124,7 +129,7 @@ class Damage:
         if not np.isfinite(strain).all():
             return Step(False, "the strain is not finite: shorten the step")
         options = Options(self.kind, self.length, self.gradient, self.split == "volumetric", self.residual_stiffness,
-                          self.tolerance, self.damage_tolerance, self.max_alternations)  # fmt: skip
+                          self.tolerance, self.damage_tolerance, self.max_alternations, self.stiffness == "consistent")  # fmt: skip
         solver = DamageSolver(cell, [phase.material() for phase in self.phases.values()], options)
         response = np.array([cell.spread(x) for x in state["response"]])
         u, lower = cell.spread(state["displacement"]), cell.spread(state["damage"][None])

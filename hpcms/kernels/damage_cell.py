@@ -26,7 +26,18 @@ from hpcms.contracts import Array
 from hpcms.kernels.cell_points import PointCell, conjugate
 from hpcms.kernels.green_screened import GreenScreened
 from hpcms.kernels.green_vector import GreenVector
-from hpcms.kernels.hex8_damage import damaged_forces, energies, loads, screened, shape_values, values
+from hpcms.kernels.hex8_damage import (
+    damaged_forces,
+    energies,
+    loads,
+    pulled,
+    screened,
+    shape_values,
+    stresses,
+    values,
+    worked,
+)  # fmt: skip
+from hpcms.kernels.hex8_points import POINT
 from hpcms.kernels.hex8_scalar import element_matrix
 from hpcms.kernels.krylov import dot, norm
 
@@ -47,7 +58,10 @@ class Material(NamedTuple):
 
 
 class Options(NamedTuple):
-    """``length``: l in m. ``gradient``: False leaves out |grad d|. ``residual``: k. Tolerances: of the nodal forces, of d."""
+    """``length``: l in m. ``gradient``: False leaves out |grad d|. ``residual``: k. Tolerances: of the nodal forces, of d.
+
+    ``consistent``: the tangent lets the damage grow on the nodes where it is free to; else the damage is held.
+    """
 
     kind: str
     length: float
@@ -57,13 +71,14 @@ class Options(NamedTuple):
     tolerance: float
     settled: float
     limit: int
+    consistent: bool = True
 
 
 @dataclass
 class Step:
     """Means over the cell, Mandel; energies in J/m3. ``path``: the energy after each half of an alternation.
 
-    ``tangent``: at fixed damage (and fixed signs of the dilatation), the columns of ``directions`` only.
+    ``tangent``: at fixed signs of the dilatation, the columns of ``directions`` only.
     """
 
     ok: bool
@@ -80,6 +95,15 @@ class Step:
     tangent: Array = field(default_factory=lambda: np.zeros((6, 6)))
     response: Array = field(default_factory=lambda: np.zeros(0))
     path: list[float] = field(default_factory=list)
+
+
+class Grown(NamedTuple):
+    """Where the damage is free, its second derivative at the points, the stress by d at the points, see ``_root``."""
+
+    free: Array
+    w: Array
+    pull: Array
+    root: Array
 
 
 class DamageSolver:
@@ -175,10 +199,8 @@ class DamageSolver:
         """The minimum over d between ``lower`` and 1 at the degraded energy ``active``; success and d."""
         if not self.area.any():
             return True, d
-        two = 2.0 * (1.0 - self.options.residual) * np.where(self.breaks, active, 0.0)
-        first = self.options.kind == "AT1"
-        w = two + (0.0 if first else 2.0) * self.level
-        b = self._load(two - (self.level if first else 0.0))
+        w = self._curvature(active)
+        b = self._load(w - (1.0 if self.options.kind == "AT1" else 2.0) * self.level)
         root = self._root(w)
         goal = self.options.tolerance * norm(self.area.reshape(-1))
         d, r = d.copy(), b - self._screen(d, w)
@@ -188,6 +210,11 @@ class DamageSolver:
                 return True, d
             d, r = self._project(d, r, self._free_step(r * free, free, w, root, 0.3 * goal), lower, b, w)
         return False, d
+
+    def _curvature(self, active: Array) -> Array:
+        """Second derivative of the local energy by d at the points, Pa."""
+        degraded = 2.0 * (1.0 - self.options.residual) * np.where(self.breaks, active, 0.0)
+        return degraded + (0.0 if self.options.kind == "AT1" else 2.0) * self.level
 
     def _free_step(self, r: Array, free: Array, w: Array, root: Array, goal: float) -> Array:
         """The Newton step on the free nodes."""
@@ -247,7 +274,10 @@ class DamageSolver:
             if change <= self.options.settled:
                 solved.ok, solved.reason = True, "converged"
                 self._settle(solved, strain, g, factor, lower)
-                self._respond(solved, factor, g, directions)
+                grown = self._grown(solved, strain, factor, lower, active) if self.options.consistent else None
+                if not self._respond(solved, factor, g, directions, grown):
+                    solved.reason = "converged where the damage may run: the tangent holds the damage"
+                    self._respond(solved, factor, g, directions, None)
                 return solved
             found, new = self._damage(solved.d, lower, active)
             if not found:
@@ -278,19 +308,66 @@ class DamageSolver:
         solved.energy = self._mean(g * active + kept)
         solved.dissipation = self.fracture(solved.d) - self.fracture(old)
 
-    def _respond(self, solved: Step, factor: Array, g: Array, directions: tuple[int, ...]) -> None:
-        """Responses to unit mean strains at fixed damage, and from them the condensed tangent; errors enter squared."""
-        cell, x = self.cell, solved.response
-        f = np.zeros_like(x)
+    def _grown(self, solved: Step, strain: Array, factor: Array, lower: Array, active: Array) -> Grown | None:
+        """What the damage does to the stress where it is free to grow; None where it is nowhere."""
+        free = (self.area > 0.0) & (solved.d > lower) & (solved.d < 1.0)
+        if not free.any():
+            return None
+        cell, at, pull = self.cell, self.cell.points(), np.zeros((len(self.cell.voxels), 8 * POINT))
+        values(solved.d, cell.conn, self.shape, at)
+        slope = np.where(self.breaks, -2.0 * (1.0 - self.options.residual) * (1.0 - at), 0.0)
+        bulk = np.where(factor == 1.0, 0.0, slope) if self.options.split else slope
+        stresses(solved.u, cell.conn, strain * ENGINEERING, bulk, slope, self.moduli, cell.geo, pull)
+        w = self._curvature(active)
+        return Grown(free, w, pull, self._root(w))
+
+    def _both(self, x: Array, unit: Array, factor: Array, g: Array, grown: Grown | None) -> tuple[Array, Array]:
+        """Forces (4, nodes + 1) and the integral of the stress for a change x of u and d and of the mean strain."""
+        f, total = np.zeros_like(x), np.zeros(6)
+        f[:3], total = self._forces(x[:3], unit, factor, g)
+        if grown is not None:
+            cell, at, more = self.cell, self.cell.points(), np.zeros(6)
+            values(x[3:], cell.conn, self.shape, at)
+            pulled(at, grown.pull, cell.conn, cell.geo, f[:3], more)
+            worked(x[:3], cell.conn, unit * ENGINEERING, grown.pull, cell.geo, at)
+            f[3:], total = grown.free * (self._screen(x[3:], grown.w) + self._load(at)), total + more * ENGINEERING
+            f[:, -1] = 0.0
+        return f, total
+
+    def _respond(self, solved: Step, factor: Array, g: Array, directions: tuple[int, ...], grown: Grown | None) -> bool:
+        """Responses to unit mean strains, and from them the condensed tangent; errors enter squared. False: not positive."""
+        cell, zero = self.cell, np.zeros(6)
+
+        def inverse(v: Array) -> Array:
+            z, out = cell.collect(v[:3]), np.zeros_like(v)
+            out[:3] = cell.spread(self.green(z, np.empty_like(z)))
+            if grown is not None:
+                out[3:] = grown.free * self._smooth(grown.free * v[3:], grown.root)
+            return out
+
+        x = np.concatenate([solved.response, np.zeros((len(directions), 1, cell.nodes + 1))], axis=1)
+        f, tangent = np.zeros_like(x), np.zeros((6, 6))
+        least = (
+            ROUNDING
+            * float(self.moduli.max(initial=0.0))
+            * cell.volume
+            / max(cell.spacing)
+            / float(np.sqrt(3 * cell.nodes))
+        )
         for k, i in enumerate(directions):
             unit = np.eye(6)[i]
-            uniform = norm(self._forces(np.zeros_like(x[k]), unit, factor, g)[0].reshape(-1))
-            scale = float(self.moduli.max(initial=0.0)) * cell.volume / max(cell.spacing) / float(np.sqrt(x[k].size))
-            goal = max(float(np.sqrt(self.options.tolerance)) * uniform, ROUNDING * scale)
-            x[k] += self._linear(-self._forces(x[k], unit, factor, g)[0], factor, g, goal)
-            f[k], total = self._forces(x[k], unit, factor, g)
-            solved.tangent[:, i] = total / cell.volume
+            load = norm(self._both(np.zeros_like(x[k]), unit, factor, g, grown)[0].reshape(-1))
+            goal = max(float(np.sqrt(self.options.tolerance)) * load, least)
+            found = conjugate(lambda p: self._both(p, zero, factor, g, grown)[0], inverse,
+                              -self._both(x[k], unit, factor, g, grown)[0], goal, LINEAR)  # fmt: skip
+            self.linear += found.iterations
+            if not found.positive:
+                return False
+            x[k] += found.x
+            f[k], total = self._both(x[k], unit, factor, g, grown)
+            tangent[:, i] = total / cell.volume
         for k, i in enumerate(directions):
             for m, j in enumerate(directions):
-                solved.tangent[j, i] += dot(x[m].reshape(-1), f[k].reshape(-1)) / cell.volume
-        solved.linear = self.linear
+                tangent[j, i] += dot(x[m].reshape(-1), f[k].reshape(-1)) / cell.volume
+        solved.tangent, solved.response, solved.linear = tangent, x[:, :3], self.linear
+        return True

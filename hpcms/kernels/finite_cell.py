@@ -23,6 +23,7 @@ from hpcms.kernels.krylov import dot, norm
 
 LINEAR = 2000  # conjugate gradient steps within one linear solve
 ARMIJO = 1e-4
+TINY = 1e-300  # keeps 0/0 out of a cell without load
 RESTARTS = 5  # of minimal residuals
 SHORTEST = 1.0 / 64.0  # share of the way to the stretch that is asked for
 ROUNDING = 1e-13  # nodal forces below this share of the moduli count as zero
@@ -96,7 +97,10 @@ class FiniteSolver:
 
     def _scale(self) -> float:
         """Norm of the nodal forces that the local stresses would cause alone."""
-        return self.face * (float(np.sqrt(self.sums[10] / self.cell.volume)) + ROUNDING * self.stiff / self.tolerance)
+        return (
+            self.face * (float(np.sqrt(self.sums[10] / self.cell.volume)) + ROUNDING * self.stiff / self.tolerance)
+            + TINY
+        )
 
     def _newton(self, F: Array, u: Array) -> State:
         """Moves u, in place, to an equilibrium."""
@@ -105,7 +109,7 @@ class FiniteSolver:
             return State(False, "a voxel is turned inside out (J <= 0)")
         for newton in range(self.limit + 1):
             size, scale = norm(self.f.reshape(-1)), self._scale()
-            residual = size / scale if scale > 0.0 else size
+            residual = size / scale
             if residual <= self.tolerance:
                 return State(True, "converged", newton, self.linear - linear, residual, F, u)
             if newton == self.limit:

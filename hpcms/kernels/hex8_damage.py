@@ -84,6 +84,53 @@ def energies(
 
 
 @numba.njit(**JIT)
+def stresses(
+    u: Array, conn: Array, strain: Array, bulk: Array, shear: Array, moduli: Array, geo: Array, out: Array
+) -> None:
+    """out (blocks, 8 * POINT) <- the stress of ``damaged_forces`` at the points, Pa (11 22 33 23 13 12)."""
+    v, total = np.empty(24 * LANES), np.empty(6)
+    g = (geo[0], geo[1], geo[2], geo[3], geo[4], geo[5], geo[6], geo[7], geo[8])
+    e = (strain[0], strain[1], strain[2], strain[3], strain[4], strain[5])
+    for b in range(conn.shape[0]):
+        gather(u, conn[b], v)
+        strains(v, g, e, out[b])
+        _stress(out[b], bulk[b], shear[b], moduli[b], 1.0, total)
+
+
+@numba.njit(**JIT)
+def pulled(x: Array, stress: Array, conn: Array, geo: Array, f: Array, total: Array) -> None:
+    """f (3, nodes + 1) and total (6,) <- more by those of x times ``stress``; x: (blocks, 8 * LANES)."""
+    v, s = np.empty(24 * LANES), np.empty(8 * POINT)
+    g = (geo[0], geo[1], geo[2], geo[3], geo[4], geo[5], geo[6], geo[7], geo[8])
+    for b in range(conn.shape[0]):
+        for q in range(8):
+            for i in range(6):
+                for lane in range(LANES):
+                    p = q * POINT + i * LANES + lane
+                    s[p] = geo[9] * x[b, q * LANES + lane] * stress[b, p]
+                    total[i] += s[p]
+        forces(s, g, v)
+        scatter(v, conn[b], f)
+
+
+@numba.njit(**JIT)
+def worked(u: Array, conn: Array, strain: Array, stress: Array, geo: Array, out: Array) -> None:
+    """out (blocks, 8 * LANES) <- stress : (strain + B u) at the points; with ``loads`` the transpose of ``pulled``."""
+    v, s = np.empty(24 * LANES), np.empty(8 * POINT)
+    g = (geo[0], geo[1], geo[2], geo[3], geo[4], geo[5], geo[6], geo[7], geo[8])
+    e = (strain[0], strain[1], strain[2], strain[3], strain[4], strain[5])
+    out[:] = 0.0
+    for b in range(conn.shape[0]):
+        gather(u, conn[b], v)
+        strains(v, g, e, s)
+        for q in range(8):
+            for i in range(6):
+                for lane in range(LANES):
+                    p = q * POINT + i * LANES + lane
+                    out[b, q * LANES + lane] += stress[b, p] * s[p]
+
+
+@numba.njit(**JIT)
 def values(d: Array, conn: Array, shape: Array, out: Array) -> None:
     """out (blocks, 8 * LANES) <- the nodal d (1, nodes + 1) at the points; shape: ``shape_values``."""
     for b in range(conn.shape[0]):

@@ -144,6 +144,19 @@ def test_one_long_step_ends_where_short_ones_do() -> None:
     np.testing.assert_allclose(long["stress"], short["stress"], rtol=1e-8, atol=1e-8 * np.abs(short["stress"]).max())
 
 
+def test_a_cell_without_a_path_for_the_load_answers_zero() -> None:
+    """All void, and a block that touches nothing: no 0/0 anywhere."""
+    for image in (np.full((3, 2, 2), 2, np.uint8), np.pad(np.zeros((2, 2, 2), np.uint8), 1, constant_values=2)):
+        answers, _ = solve(BENT, begin(image))
+        assert not any(np.any(answers[name]) for name in ("stress", "tangent", "work", "energy"))
+
+
+def test_repetition_gives_the_same_bits() -> None:
+    a, b = (solve(BENT, begin(cell(8))) for _ in range(2))
+    assert all(a[0][name].tobytes() == b[0][name].tobytes() for name in ("stress", "tangent", "energy"))
+    assert a[1]["displacement"].tobytes() == b[1]["displacement"].tobytes()
+
+
 def test_extreme_compression_of_a_foam_is_an_outcome_with_advice() -> None:
     state = begin(cell(7, (8, 8, 8), 2))
     answers, new, outcomes = MODEL.solve(

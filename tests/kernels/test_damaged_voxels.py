@@ -9,8 +9,18 @@ import pytest
 
 from hpcms.kernels.cell_points import PointCell, conjugate
 from hpcms.kernels.green_screened import GreenScreened
-from hpcms.kernels.hex8_damage import damaged_forces, energies, loads, screened, shape_values, values
-from hpcms.kernels.hex8_points import LANES
+from hpcms.kernels.hex8_damage import (
+    damaged_forces,
+    energies,
+    loads,
+    pulled,
+    screened,
+    shape_values,
+    stresses,
+    values,
+    worked,
+)
+from hpcms.kernels.hex8_points import LANES, POINT
 from hpcms.kernels.hex8_scalar import element_matrix
 
 ROOT = np.sqrt(2.0)
@@ -73,6 +83,26 @@ def test_damaged_elasticity_equals_its_plain_twin(shape: tuple[int, int, int]) -
     np.testing.assert_allclose(cell.collect(f), want, rtol=0, atol=1e-12 * np.abs(want).max())
     tensor = [sums[0, 0], sums[1, 1], sums[2, 2], sums[1, 2], sums[0, 2], sums[0, 1]]
     np.testing.assert_allclose(total, tensor, rtol=0, atol=1e-12 * np.abs(sums).max())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_stress_at_points_and_its_transpose(shape: tuple[int, int, int]) -> None:
+    """Forces of the stresses at points are those of the cell; work on them is the transpose of pulling by them."""
+    cell, rng, moduli = random_cell(shape)
+    b, s, x = (rng.random(cell.points().shape) for _ in range(3))
+    u, w = (cell.spread(rng.normal(size=(3, *shape))) for _ in range(2))
+    v, strain = cell.field(3), rng.normal(size=6)
+    stress, f, total = np.zeros((len(cell.voxels), 8 * POINT)), cell.field(3), np.zeros(6)
+    stresses(u, cell.conn, strain, b, s, moduli, cell.geo, stress)
+    damaged_forces(u, cell.conn, strain, b, s, moduli, cell.geo, f, total)
+    mean = np.zeros(6)
+    pulled(np.ones_like(x), stress, cell.conn, cell.geo, v, mean)
+    np.testing.assert_allclose(v, f, rtol=0, atol=1e-12 * np.abs(f).max())
+    np.testing.assert_allclose(mean, total, rtol=0, atol=1e-12 * np.abs(total).max())
+    forces, mean, at = cell.field(3), np.zeros(6), cell.points()
+    pulled(x, stress, cell.conn, cell.geo, forces, mean)
+    worked(w, cell.conn, strain, stress, cell.geo, at)
+    assert (x * at).sum() * cell.geo[9] == pytest.approx((forces * w).sum() + mean @ strain, rel=1e-11)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

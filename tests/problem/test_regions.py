@@ -37,6 +37,14 @@ def test_a_laminate_varies_along_its_normal_only() -> None:
     assert (cell == cell[:1, :, :1]).all()
 
 
+def test_a_crack_is_one_voxel_thin() -> None:
+    slit, penny = GENERATORS["crack"]((40, 30, 1), 0.25, 1), GENERATORS["crack"]((40, 40, 7), 0.2, 2)
+    assert np.flatnonzero(slit.any(axis=(0, 2))).tolist() == [15]
+    assert np.flatnonzero(slit[:, 15, 0]).tolist() == list(range(15, 25))
+    assert np.flatnonzero(penny.any(axis=(0, 1))).tolist() == [3]
+    assert penny[:, :, 3].mean() == pytest.approx(0.2, abs=0.01)
+
+
 def test_a_source_without_voxels_gives_empty_regions() -> None:
     source = Source()
     regions = source.cut(source.labels(), np.arange(3), source.offsets((0, 0, 0), 3))

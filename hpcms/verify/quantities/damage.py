@@ -15,6 +15,7 @@ from hpcms.contracts import Array, Regions
 from hpcms.errors import NumericalFailure
 from hpcms.problem.generators import laminate
 from hpcms.verify.context import Context
+from hpcms.verify.quantities import further_runs
 
 PARTED = 0.02  # a bar that carries less of its strength than this has parted
 ENOUGH = 400  # steps
@@ -57,6 +58,7 @@ def pulled(context: Context, fine: str, voxels: int, bar: float, step: float) ->
     return made
 
 
+@further_runs
 def strength(context: Context, fine: str, voxels: int, bar: float, step: float = 0.01) -> float:
     """The largest stress of the bar over sqrt(E Gc / l)."""
     model, sound, _ = _bar(context, fine)
@@ -64,12 +66,14 @@ def strength(context: Context, fine: str, voxels: int, bar: float, step: float =
     return float(pulled(context, fine, voxels, bar, step).stress.max() / unit)
 
 
+@further_runs
 def dissipation(context: Context, fine: str, voxels: Sequence[int], bar: float, step: float = 0.01) -> list[float]:
     """What parting the bar takes, over Gc, for each number of voxels."""
     _, sound, _ = _bar(context, fine)
     return [float(pulled(context, fine, n, bar, step).dissipated[-1] / sound.toughness) for n in voxels]
 
 
+@further_runs
 def dissipation_steps(
     context: Context, fine: str, voxels: Sequence[int], bar: float, step: float = 0.01
 ) -> list[float]:
