@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from hpcms import coarse, coupling
 from hpcms.bridge.average import Average
-from hpcms.contracts import Array, CoarseModel, FineModel
+from hpcms.coarse.composition import Composition
+from hpcms.contracts import Array, CoarseModel, FineModel, Step
 from hpcms.engine.exchange import Part, batches
 from hpcms.engine.loop import Plan
 from hpcms.errors import BadInput
@@ -50,7 +52,29 @@ def build(job: Job, rows: Mapping[str, int] | None = None) -> Problem:
         sites=job.sites,
         relaxation=job.coupling.relaxation,
     )
-    return Problem(job, mesh, model, parts_of(job, len(mesh.sites), rows or {}), plan_of(job), job.seed)
+    parts = parts_of(job, len(mesh.sites), rows or {})
+    for part in parts.values():
+        if getattr(getattr(part.model, "params", None), "goal", None):
+            part.model = towards_goal(part, model, mesh)
+    return Problem(job, mesh, model, parts, plan_of(job), job.seed)
+
+
+def towards_goal(part: Part, model: Composition, mesh: Mesh) -> FineModel:
+    """A model of levels with the influence of each region on its goal; the tangents are those of the first cell at rest."""
+    from hpcms.coarse.adjoint import adjoint, influence
+
+    chosen: Any = part.model
+    field = next(f for f in model.fields if f.fine == part.name)
+    if len(field.shape) != 2 or mesh.dimension != 2:
+        raise BadInput(f"fine.{part.name}.goal: needs the displacement of a plane domain")
+    tangent = chosen.begin(part.source.cut(part.source.labels(), np.arange(1), part.offsets[:1]))["rest_tangent"]
+    step, goal = Step(1, 1.0, 1.0, {}), np.zeros(field.shape)
+    node = int(np.argmin(np.linalg.norm(mesh.nodes - np.array(chosen.params.goal.at), axis=1)))
+    goal[node, "xy".index(chosen.params.goal.component)] = 1.0
+    answers = {part.name: {"tangent": np.repeat(tangent, len(mesh.sites), axis=0)}}
+    z = adjoint(field, {field.unknown: field.begin()}, answers, step, goal)
+    bound: FineModel = chosen.towards(influence(field, z, mesh.weights, "strain", step))
+    return bound
 
 
 def domain_of(job: Job) -> Domain:

@@ -14,13 +14,14 @@ after a resumption.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from hpcms.contracts import Array, Arrays, FineModel, Outcome, Regions, Unit
 from hpcms.errors import BadInput, NumericalFailure
+from hpcms.monitor import budget
 from hpcms.monitor.choice import FINE, LINEAR, SURROGATE
 from hpcms.monitor.groups import group
 from hpcms.monitor.indicators import equivalent
@@ -29,9 +30,18 @@ CHEAP = Outcome(True, "linear: below the threshold", solves=0)
 SHARED = Outcome(True, "from a similar region", solves=0)
 AT_REST = {"strain": (6,), "temperature": (), "dt": ()}
 ANSWERS = ("stress", "tangent", "work", "energy", "density", "tangent_temperature", "dissipation", "creep_rate")
-OWN = ("rest_tangent", "rest_density", "asked", "last_strain", "leader")
+OWN = ("rest_tangent", "rest_density", "asked", "last_strain", "leader", "influence", "allowed")
 STAY = 3.0  # radii within which a region stays with the one that answers for it
 REFERENCE = 263.15  # K, of the tangent at rest: elasticity does not depend on it
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The displacement of the node nearest to ``at``: its ``component`` is to be right within ``tolerance``."""
+
+    at: Annotated[tuple[float, float], Unit("m")]
+    component: Literal["x", "y"]
+    tolerance: Annotated[float, Unit("m", above=0)]
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,8 @@ class Levels:
     """``fine``: the fine model. ``stress``: von Mises stress of the linear answer from which on it is asked.
 
     ``anchors``: regions of a block that is solved as a spot check, 0: none. ``error``: largest relative error of a
-    linear stress. ``similar``: 0: every region for itself.
+    linear stress. ``similar``: 0: every region for itself. ``goal``: regions below ``stress`` are asked in the order of
+    what their error does to it, and only as far as it needs; the anchors measure that error.
     """
 
     fine: str
@@ -47,13 +58,14 @@ class Levels:
     anchors: Annotated[int, Unit("", least=0, most=10**6)] = 0
     error: Annotated[float, Unit("", above=0, most=1)] = 0.01
     similar: Annotated[float, Unit("", least=0, most=0.5)] = 0.0
+    goal: Goal | None = None
 
     def bind(self, fine: FineModel) -> Chosen:
         """The model that runs."""
         return Chosen(self, fine)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chosen:
     """State: that of the fine model, and ``rest_tangent`` (R, 6, 6) Pa, ``rest_density`` (R,) kg/m3, ``asked`` (R,)
     uint8, regions that have had a fine answer, ``last_strain`` (R, 6), ``leader`` (R,) who was solved for a region, -1:
@@ -62,6 +74,7 @@ class Chosen:
 
     params: Levels
     inner: FineModel
+    influence: Array | None = None  # (S,) of all regions on the goal, over its tolerance
 
     def __post_init__(self) -> None:
         other = [name for name in self.inner.drives if name not in AT_REST]
@@ -102,7 +115,15 @@ class Chosen:
         density = found.get("density", np.zeros(len(rows)))
         own = {"rest_tangent": found["tangent"][place], "rest_density": density[place]}
         none: Arrays = {"asked": np.zeros(R, np.uint8), "last_strain": np.zeros((R, 6)), "leader": np.full(R, -1)}
+        if self.influence is not None:
+            none["influence"] = self.influence[regions.ids]
+            none["allowed"] = np.full(R, 1 / len(self.influence))
         return {**state, **own, **none}
+
+    def towards(self, influence: Array) -> Chosen:
+        """The same with the ``influence`` (S,) of all regions on the goal, m/Pa."""
+        assert self.params.goal is not None
+        return replace(self, influence=influence / self.params.goal.tolerance)
 
     def solve(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
         """Answers, new state and outcomes."""
@@ -114,16 +135,42 @@ class Chosen:
         load = equivalent(answers["stress"])
         asked = (state["asked"] > 0) | ~(load <= self.params.stress)
         self._fine(np.flatnonzero(asked), drive, state, seeds, answers, new, outcomes)
-        below = np.flatnonzero(~asked)
+        check = self._by_goal if "influence" in state else self._by_error
+        check(np.flatnonzero(~asked), load, drive, state, seeds, answers, new, outcomes)
+        return answers, new, outcomes
+
+    def _by_error(self, below: Array, load: Array, *rest: Any) -> None:
+        """Spot checks from the most loaded region of ``below`` down, until a whole block is within ``error``."""
+        answers: Arrays = rest[3]
         below = below[np.argsort(-load[below], kind="stable")] if self.params.anchors else below[:0]
         for lo in range(0, len(below), max(self.params.anchors, 1)):
             block = np.sort(below[lo : lo + self.params.anchors])
             linear = answers["stress"][block].copy()
-            self._fine(block, drive, state, seeds, answers, new, outcomes)
+            self._fine(block, *rest)
             gap = np.linalg.norm(answers["stress"][block] - linear, axis=1)
             if np.all(gap <= self.params.error * np.linalg.norm(linear, axis=1)):
                 break
-        return answers, new, outcomes
+
+    def _by_goal(self, below: Array, load: Array, *rest: Any) -> None:
+        """Asks for the regions of ``below`` that the goal needs.
+
+        Anchors over the whole range of loads measure the error of the linear answer; the others are expected to have that
+        of the next anchor above (``budget.envelope``), and those that then are in doubt get anchors of their own.
+        """
+        state, answers = rest[1], rest[3]
+        linear, allowed = answers["stress"].copy(), float(state["allowed"].sum())
+        todo, known = below, np.zeros(len(load), bool)
+        while len(todo):
+            todo = todo[np.argsort(load[todo], kind="stable")]
+            count = min(max(self.params.anchors, 2), len(todo))
+            block = np.sort(todo[np.unique(np.linspace(0, len(todo) - 1, count).astype(int))])
+            self._fine(block, *rest)
+            known[block] = True
+            below = below[~known[below]]
+            gap = np.linalg.norm(answers["stress"] - linear, axis=1)
+            expected = budget.envelope(load[below], load[known], gap[known])
+            left = np.stack([state["influence"][below] * expected, np.zeros(len(below))], axis=1)
+            todo = below[budget.spend(left, np.array([0.0, 1.0]), allowed).level == 1]
 
     def _linear(self, strain: Array, state: Arrays) -> Arrays:
         """The answers of cells that have never left the elastic range."""

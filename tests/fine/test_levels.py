@@ -12,7 +12,7 @@ from hpcms.contracts import Array, Arrays, Outcome, Regions
 from hpcms.errors import BadInput
 from hpcms.fine.conduction import Conduction, ConductionPhase
 from hpcms.fine.glen import Glen
-from hpcms.fine.levels import Chosen, Levels
+from hpcms.fine.levels import Chosen, Goal, Levels
 from hpcms.monitor.indicators import equivalent
 
 ICE = Glen(youngs_modulus=9e9, poisson_ratio=0.3, density=917.0, A=1e-24)
@@ -125,3 +125,21 @@ def test_a_failure_of_the_one_is_a_failure_of_its_group() -> None:
 def test_what_is_no_solid_is_refused() -> None:
     with pytest.raises(BadInput, match="is no solid"):
         Levels("heat", stress=1.0).bind(Conduction({"a": ConductionPhase(1.0)}))
+
+
+def test_the_goal_is_kept_within_its_tolerance_by_asking_where_it_matters() -> None:
+    """Regions of equal load but different influence: the ones that matter are asked, and the sum of errors is kept."""
+    given = drive(np.linspace(2e-4, 4e-4, 100))
+    goal = Goal((0.0, 0.0), "x", 1.0)
+    matters = np.where(np.arange(100) % 2, 1.0, 1e-4)
+    true = direct(given)["stress"]
+    plain = Levels("ice", stress=1e12).bind(ICE)
+    linear = plain.solve(given, plain.begin(regions(100)), np.zeros(100, np.uint64))[0]["stress"]
+    whole = float(matters @ np.linalg.norm(linear - true, axis=1))
+    model = Levels("ice", stress=1e12, anchors=4, goal=goal).bind(ICE).towards(matters / (0.3 * whole))
+    answers, _, outcomes = model.solve(given, model.begin(regions(100)), np.zeros(100, np.uint64))
+    left = float(matters @ np.linalg.norm(answers["stress"] - true, axis=1))
+    asked = np.array([o.solves for o in outcomes], bool)
+    assert left <= 0.3 * whole
+    assert asked.sum() < 60
+    assert asked[1::2].sum() > 2 * asked[::2].sum()

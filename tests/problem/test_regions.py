@@ -69,3 +69,14 @@ def test_windows_of_an_image_differ_and_are_mirrored(tmp_path: Path) -> None:
 def test_voxels_have_the_edge_that_the_job_gives() -> None:
     source = Source(("a", "b"), generator="laminate", shape=(4, 1, 1), voxel=2.5e-4)
     assert source.cut(source.labels(), np.arange(2), np.zeros((2, 3), np.int64)).spacing == (2.5e-4,) * 3
+
+
+def test_the_fraction_of_a_drawn_cell_varies_from_region_to_region() -> None:
+    source = Source(("soft", "stiff"), generator="laminate", shape=(100, 1, 1), fraction=0.4, spread=0.2)
+    regions = source.cut(source.labels(), np.arange(200), np.zeros((200, 3), np.int64))
+    found = regions.phases.mean(axis=(1, 2, 3))
+    assert found.min() == pytest.approx(0.2, abs=0.01)
+    assert found.max() == pytest.approx(0.6, abs=0.01)
+    assert np.histogram(found, 4, (0.2, 0.6))[0].min() > 40  # evenly filled
+    some = source.cut(source.labels(), np.array([7, 3]), np.zeros((2, 3), np.int64))
+    assert np.array_equal(some.phases, regions.phases[[7, 3]])

@@ -51,6 +51,29 @@ def goal_error(context: Context, fine: str, overrides: dict[str, Any] | None = N
 
 
 @further_runs
+def goal_shift_over_tolerance(context: Context, fine: str, goal: dict[str, Any], anchors: int) -> float:
+    """How far the displacement that ``goal`` names is from the run in which ``fine`` answers, over its tolerance.
+
+    No region is asked for its stress; the adjoint and the spot checks alone decide.
+    """
+    name = _fine(context)
+    own = {f"fine.{name}.stress": "1 TPa", f"fine.{name}.goal": goal, f"fine.{name}.anchors": anchors}
+    run, full = context.variant("towards a goal", own), context.variant(f"all {fine}", {"coarse.solid.fine": fine})
+    mesh = build_mesh(domain_of(context.job))
+    found = load_job(context.job.path, size=context.job.size, overrides=own).fine[name].params.goal
+    node = int(np.argmin(np.linalg.norm(mesh.nodes - np.array(found.at), axis=1)))
+    moved = [r.read("coarse/displacement").reshape(-1, 2)[node, "xy".index(found.component)] for r in (run, full)]
+    return float(abs(moved[0] - moved[1]) / found.tolerance)
+
+
+@further_runs
+def solves_towards_a_goal(context: Context, fine: str) -> float:
+    """Fine solves of that run, over those of the run in which ``fine`` answers everywhere."""
+    run, full = context.variant("towards a goal", {}), context.variant(f"all {fine}", {"coarse.solid.fine": fine})
+    return (1 + count(run, _fine(context))) / count(full, fine)
+
+
+@further_runs
 def solves(context: Context, overrides: dict[str, Any] | None = None) -> float:
     """Fine solves that the run has logged."""
     return count(_variant(context, overrides), _fine(context))
@@ -133,6 +156,8 @@ def logged_over_flagged(context: Context) -> float:
 
 QUANTITIES = {
     "goal_error": goal_error,
+    "goal_shift_over_tolerance": goal_shift_over_tolerance,
+    "solves_towards_a_goal": solves_towards_a_goal,
     "solves": solves,
     "solves_over_those_of": solves_over_those_of,
     "flagged_share": flagged_share,
