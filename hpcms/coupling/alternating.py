@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcms.contracts import Advance, Array, Arrays, CoarseRequest, Request
-from hpcms.coupling._records import affine
 from hpcms.coupling._level import PATIENCE
+from hpcms.coupling._records import affine
 from hpcms.coupling.condensed import Condensed
 from hpcms.coupling.nested import record_of
 

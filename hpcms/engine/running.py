@@ -16,8 +16,8 @@ from hpcms.cluster import open_executor
 from hpcms.contracts import Executor
 from hpcms.engine import tasks
 from hpcms.engine.build import Problem
-from hpcms.engine.exchange import Exchange
 from hpcms.engine.dialogue import Progress
+from hpcms.engine.exchange import Exchange
 from hpcms.engine.loop import Loop
 from hpcms.engine.planning import built, estimate, refuse
 from hpcms.engine.stop import StopWatch, watch
