@@ -6,6 +6,7 @@ Every site has an affine record (``_records``). In each open step
              come, or nothing runs;
     fine     a batch runs again when a coarse solve has seen its last record and the record's error at the new drive is
              above its share of the tolerance; the longest first;
+    end      when all records are good enough, the batches whose memory is not are solved once more, to convergence;
     ahead    where places are idle, batches whose records are good enough start the next step from an extrapolated drive, at
              most ``BUDGET`` times; what they remember is then that of a trial, and where it turns out not to be the final
              one, the record counts for nothing but a first iterate.
@@ -168,11 +169,8 @@ class Async:
         """Half of the records that are on their way have come, or nothing runs and nothing waits."""
         if not level.complete:
             return False
-        new, running = level.new, level.running
-        if (new and (new >= running or not running)) or not level.updates:
-            return True
-        waits = any(level.queue.values())
-        return level is self.levels[0] and not running and not waits
+        new, left = level.new, level.running + sum(map(len, level.queue.values()))
+        return not level.updates or bool(new and new >= left) or (level is self.levels[0] and not left)
 
     def _coarse(self, level: Level) -> CoarseRequest:
         key = (level.look.index, "coarse", self.serial)
@@ -204,14 +202,16 @@ class Async:
         r.count_running += len(batches)
         r.base[batches] = level.origin[model][batches]
         level.tries[model][batches] += 1
-        return FineRequest(key, model, drive, batches, "iterate", level.look.index)
+        return FineRequest(key, model, drive, batches, level.verb, level.look.index)
 
     def _line_up(self, level: Level) -> None:
         """Which batches have to run again: the last in the queue goes first."""
         ahead = level is not self.levels[0]
         least = level.worth(self.talk.tolerance)
         wanted = {m: r.seen & ~r.running & (level.ratio[m] > least) for m, r in level.records.items()}
+        level.verb = "iterate"
         if not ahead and not level.running and not level.new and not any(w.any() for w in wanted.values()):
+            level.verb = "solve"
             wanted = {m: level.lag[m] > 1.0 for m in level.records}  # the step could end, but for what it leaves behind
         for m in level.records:
             if ahead:

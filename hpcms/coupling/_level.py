@@ -33,6 +33,7 @@ class Level:
     error: float = np.inf
     queue: dict[str, list[int]] = field(default_factory=dict)
     tries: dict[str, Array] = field(default_factory=dict)
+    verb: str = "iterate"
     change: float = np.inf  # the smallest of the last round: of the paired answers in a coarse update, relative
     smallest: float = np.inf  # that of this round, which lasts until as many records are told as there are batches
     round: int = 0

@@ -68,11 +68,11 @@ class Dialogue:
             barrier = self.scheme.barrier
             idle = max(self.host.workers + AHEAD - len(self.exchange.flight), 0)
             requests = self.scheme.ask(None if barrier else idle)
-            tag = f"{self.attempt}.{len(self.scheme.sweeps)}"
-            sent = [s for r in requests if isinstance(r, FineRequest) for s in self._send(r, tag)]
+            sweep = len(self.scheme.sweeps)
+            sent = [s for r in requests if isinstance(r, FineRequest) for s in self._send(r, sweep)]
             coarse = [r for r in requests if isinstance(r, CoarseRequest)]
             for request in coarse:
-                self._coarse(request, tag)
+                self._coarse(request, sweep)
             if barrier:
                 self._tell_together(sent)
             elif not self.scheme.done:
@@ -80,20 +80,22 @@ class Dialogue:
         if self.scheme.failed:
             raise StepRejected(self.scheme.failed)
 
-    def _send(self, request: FineRequest, tag: str) -> list[Sent]:
-        serial = f"a{self.host.rejections}-{request.key[3]}" if len(request.key) == 4 else tag
-        if self.scheme.barrier and hasattr(self.scheme, "meta"):
-            serial = f"{serial}b"  # after a fallback
-        after = self.after.get(request.step, self.after.get(request.step - 1, ()))
-        return self.exchange.send(request, f"{request.step}.{serial}", after)
+    def _name(self, request: FineRequest | CoarseRequest, sweep: int) -> str:
+        """What makes the tasks of a request unique in the run: step.attempt.sweep, or step.aREJECTIONS-serial."""
+        if len(request.key) == (4 if isinstance(request, FineRequest) else 3):
+            return f"{request.step}.a{self.host.rejections}-{request.key[-1]}"
+        fallen = f"b{request.key[0]}" if hasattr(self.scheme, "meta") else ""  # a scheme without barrier that fell back
+        return f"{request.step}.{self.attempt}.{sweep}{fallen}"
 
-    def _coarse(self, request: CoarseRequest, tag: str) -> None:
+    def _send(self, request: FineRequest, sweep: int) -> list[Sent]:
+        after = self.after.get(request.step, self.after.get(request.step - 1, ()))
+        return self.exchange.send(request, self._name(request, sweep), after)
+
+    def _coarse(self, request: CoarseRequest, sweep: int) -> None:
         step = self.host.steps[request.step]
         if request.previous is not None:
             step = dataclasses.replace(step, previous=request.previous)
-        key = f"coarse/{request.step}.{tag}"
-        if len(request.key) == 3:
-            key = f"coarse/{request.step}.a{self.host.rejections}-{request.key[2]}"
+        key = f"coarse/{self._name(request, sweep)}"
         trials = (self.exchange.parts[name].trials.get(request.step, {}) for name in request.answers)
         inputs = tuple(trial.key for found in trials for _, trial in sorted(found.items()))
         work = self.host.coarse.advance

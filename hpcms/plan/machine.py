@@ -13,7 +13,8 @@ from hpcms.contracts import Array
 @dataclass(frozen=True)
 class Machine:
     """``latency``: s until a drive or an answer is there; ``bandwidth``: bytes/s of a worker's link; ``dispatch``: tasks a
-    scheduler starts in a second; ``agents``: nodes that keep their own queue, each as fast as the scheduler.
+    scheduler starts in a second; ``agents``: nodes that keep their own queue, each as fast as the scheduler; ``tick``: the
+    driver takes what has come every so many seconds; ``ahead``: tasks that wait at the workers meanwhile, over ``workers``.
     """
 
     workers: int
@@ -21,6 +22,8 @@ class Machine:
     bandwidth: float = np.inf
     dispatch: float = np.inf
     agents: int = 1
+    tick: float = 0.0
+    ahead: float = 0.0
 
 
 @dataclass(frozen=True)

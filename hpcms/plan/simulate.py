@@ -153,16 +153,21 @@ class Simulation:
         for _ in range(MOST_EVENTS):
             if scheme.done:
                 break
-            for request in scheme.ask(max(self.machine.workers - self.busy, 0)):
+            for request in scheme.ask(self._room()):
                 if isinstance(request, CoarseRequest):
                     self._start_coarse(request)
                 else:
                     self._submit(request)
-            if not self._events:
+            if not self._events and not scheme.done:
                 raise RuntimeError("the scheme waits for nothing")
             self._next(scheme)
         if scheme.failed:
             raise NumericalFailure(f"step {len(self.order)}: {scheme.failed}", hint="more steps: time.steps")
+
+    def _room(self) -> int:
+        """Batches that the scheme may hand out now."""
+        m = self.machine
+        return max(m.workers + int(m.ahead * m.workers) - self.busy - len(self._pending), 0)
 
     # ------------------------------------------------------------------ starting
 
@@ -216,25 +221,32 @@ class Simulation:
     # ------------------------------------------------------------------ ending
 
     def _next(self, scheme: Any) -> None:
-        """The next end of a task."""
-        time, _, kind, what = heapq.heappop(self._events)
-        idle = (self.machine.workers - self.busy) * (time - self.now)
-        self.wait["coarse" if self._coarse_runs and not self._pending else "imbalance"] += idle
-        self.now = time
-        if kind == "coarse":
-            request, advance, depth = what
-            self._coarse_runs = False
-            self._tell_coarse(scheme, request, advance, depth)
-            return
-        sent, k = what
-        self.busy -= 1
-        sent.open -= 1
-        if scheme.barrier:
-            if sent.open == 0:
+        """The next end of a task, and what else ends before the driver looks again."""
+        until = self._events[0][0] + self.machine.tick
+        ended: dict[int, tuple[_Sent, list[int]]] = {}
+        while self._events and self._events[0][0] <= until:
+            time, _, kind, what = heapq.heappop(self._events)
+            idle = (self.machine.workers - self.busy) * (time - self.now)
+            self.wait["coarse" if self._coarse_runs and not self._pending else "imbalance"] += idle
+            self.now = time
+            if kind == "coarse":
+                self._coarse_runs = False
+                self._tell_all(scheme, ended)
+                self._tell_coarse(scheme, *what)
+                return
+            sent, k = what
+            self.busy -= 1
+            sent.open -= 1
+            self._fill()
+            ended.setdefault(id(sent), (sent, []))[1].append(k)
+        self._tell_all(scheme, ended)
+
+    def _tell_all(self, scheme: Any, ended: dict[int, tuple[_Sent, list[int]]]) -> None:
+        for sent, which in ended.values():
+            if not scheme.barrier:
+                self._tell_fine(scheme, sent, np.array(sorted(which)))
+            elif sent.open == 0:
                 self._tell_fine(scheme, sent, np.arange(len(sent.costs)))
-        else:
-            self._tell_fine(scheme, sent, np.array([k]))
-        self._fill()
 
     def _tell_coarse(self, scheme: Any, request: CoarseRequest, advance: Advance, depth: float) -> None:
         if scheme.tell(request.key, advance):
@@ -244,14 +256,13 @@ class Simulation:
     def _tell_fine(self, scheme: Any, sent: _Sent, which: Array) -> None:
         request = sent.request
         batches = request.batches[which]
-        where = np.concatenate([np.arange(sent.firsts[k], sent.firsts[k + 1]) for k in which]) if len(which) > 1 else (
-            np.arange(sent.firsts[which[0]], sent.firsts[which[0] + 1])
-        )  # fmt: skip
         if len(which) == len(sent.costs):
             where = np.arange(len(sent.rows))
+        else:
+            where = np.concatenate([np.arange(sent.firsts[k], sent.firsts[k + 1]) for k in which])
         if not scheme.tell(request.key, {n: v[where] for n, v in sent.answers.items()}, batches):
             return
-        self.order[-1].append([*request.key, batches.tolist() if len(which) == 1 else "all"])
+        self.order[-1].append([*request.key, "all" if scheme.barrier else batches.tolist()])
         self.cells[request.model].keep(request.step, sent.rows[where], {n: v[where] for n, v in sent.state.items()})
         self._chain[request.model][batches] = sent.depth[which]
         deepest = float(sent.depth[which].max())
