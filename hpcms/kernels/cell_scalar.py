@@ -69,7 +69,7 @@ def effective(
     F = np.array([[first.inner(loads[i], i, u.u, j) for j, u in solved] for i in range(3)])
     R = np.array([[first.inner(v.u, i, u.r, j) for j, u in solved] for i, v in solved])
     mean, volume = _means(phase[None], k), float(phase.size * np.prod(spacing))
-    K, B = _tensors(mean, F[None] / volume, R[None] / volume, axes)
+    K, B = tensors_of(mean, F[None] / volume, R[None] / volume, axes)
     return Effective(K[0], B[0], tuple(one.outcome for one in found))
 
 
@@ -121,7 +121,7 @@ def _group(phases: Array, k: Array, spacing: Spacing, tolerance: float, limit: i
     found = cell_scalar_lanes.solve(phases, k, spacing, tolerance, limit)
     volume = float(phases[0].size * np.prod(spacing))
     F, R = _products(found.loads, found.u) / volume, _products(found.u, found.r) / volume
-    K, B = _tensors(_means(phases, k), F, R, (0, 1, 2))
+    K, B = tensors_of(_means(phases, k), F, R, (0, 1, 2))
     ends = [
         tuple(outcome(ratio, tolerance, n, limit) for ratio, n in zip(ratios, counts, strict=True))
         for ratios, counts in zip(found.ratio.T.tolist(), found.iterations.T.tolist(), strict=True)
@@ -139,19 +139,18 @@ def _products(a: Array, b: Array) -> Array:
 
 
 def _means(phases: Array, k: Array) -> Array:
-    """(R,) mean conductivity of each cell."""
+    """(R, 3, 3) mean conductivity of each cell."""
     size = phases[0].size
-    return np.array([float(np.bincount(phase.ravel(), minlength=k.size) @ k) / size for phase in phases])
+    return np.array([float(np.bincount(phase.ravel(), minlength=k.size) @ k) / size * np.eye(3) for phase in phases])
 
 
-def _tensors(mean: Array, F: Array, R: Array, axes: Sequence[int]) -> tuple[Array, Array]:
-    """Conductivities and energies (N, 3, 3) of N cells.
+def tensors_of(means: Array, F: Array, R: Array, axes: Sequence[int]) -> tuple[Array, Array]:
+    """Conductivities and energies (N, 3, 3) of N cells from the ``means`` (N, 3, 3) of the coefficients.
 
     ``F``: (N, 3, A) work by volume of the load of each axis on the solution of each axis asked for; ``R``: (N, A, A) the same
     of the solutions on the residuals.
     """
-    N, asked = len(mean), list(axes)
-    means = mean[:, None, None] * np.eye(3)
+    N, asked = len(means), list(axes)
     P = F[:, asked].swapaxes(1, 2)  # u_i . f_j
     Q = (
         -(P + R + (P + R).swapaxes(1, 2)) / 2

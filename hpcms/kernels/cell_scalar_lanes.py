@@ -19,6 +19,9 @@ SINGLE = 1e-4  # reduction of the residual that single precision is asked for at
 HURRY = 0.9  # share of the wanted residual aimed at, as the residual of single precision drifts
 ROUNDING = 1e-14  # nodal loads below this share of what one voxel gives are sums that cancel
 STALLED = 0.5
+FLAT = (
+    1e-7  # a direction whose stiffness is below this share of that for uniform coefficients is not followed: rounding
+)
 
 
 class Group(NamedTuple):
@@ -117,7 +120,7 @@ def _iterate(residual: Array, norm: Array, share: Array, k: Array, whole: Array,
     work, other, spare = np.empty(most, x.dtype), np.empty(most, x.dtype), np.empty(x.size, x.dtype)
     r, z, p, q = np.empty(x.size, x.dtype), np.empty(x.size, x.dtype), np.zeros(x.shape, x.dtype), np.empty_like(x)
     flat, fp, fq, still = x.reshape(-1), p.reshape(-1), q.reshape(-1), np.zeros(3, x.dtype)
-    rz, pq, rr, old = np.empty(L), np.empty(L), np.ones(L), np.zeros(L)
+    rz, pq, rr, old, size = np.empty(L), np.empty(L), np.ones(L), np.zeros(L), np.zeros(L)
     alpha, beta, active = np.zeros(L, x.dtype), np.zeros(L, x.dtype), np.zeros(L, np.bool_)
     for n in range(x.size // L):
         for c in range(L):
@@ -130,6 +133,7 @@ def _iterate(residual: Array, norm: Array, share: Array, k: Array, whole: Array,
         lanes.dots(r, z, L, rz)
         for c in range(L):
             beta[c] = rz[c] / old[c] if old[c] > 0 and active[c] else 0.0
+            size[c] = rz[c] + beta[c] * beta[c] * size[c]  # p . A0 p, as r is orthogonal to the last p
             old[c] = rz[c]
         lanes.direct(z, beta, fp)
         for n in range(fq.size):
@@ -137,7 +141,7 @@ def _iterate(residual: Array, norm: Array, share: Array, k: Array, whole: Array,
         hex8_scalar.apply(p, k, whole, w, still, q, L, hex8_scalar.SIDE)
         lanes.dots(fp, fq, L, pq)
         for c in range(L):
-            active[c] = active[c] and pq[c] > 0
+            active[c] = active[c] and pq[c] > FLAT * size[c]
             alpha[c] = rz[c] / pq[c] if active[c] else 0.0
             iterations[c] += active[c]
         lanes.advance(alpha, fp, fq, flat, r, rr)

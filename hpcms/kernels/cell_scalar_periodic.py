@@ -24,12 +24,13 @@ from hpcms.contracts import Array, Outcome
 from hpcms.kernels import green_mirror, green_scalar, hex8_scalar
 from hpcms.kernels.cell_scalar_frame import Spacing, framed
 from hpcms.kernels.outcomes import outcome
-from hpcms.kernels.vectors import advance, directions, dot
+from hpcms.kernels.vectors import advance, directions, dot, level
 
 _ROUNDING = 1e-14  # nodal loads below this share of what one voxel gives are sums that cancel
 _SINGLE = 1e-4  # reduction of the residual that single precision is asked for at a time
 _DRIFT = 0.1  # share of the true residual that a replaced one may miss before directions are given up
 _LARGE = 1 << 14  # nodes of a box below which single precision gains nothing
+_FLAT = 100  # a direction whose stiffness by that of A0 is below so many units of rounding is not followed
 _HURRY = 0.9  # share of the wanted residual aimed at in single precision, whose own residual drifts
 
 
@@ -168,19 +169,26 @@ class PeriodicCell:
         t, green = np.zeros_like(r), self._green(place, work.kind)
         target = max(_HURRY * share, _SINGLE) if single else share
         ft, fr, fp, fq0, fq = (x.reshape(-1) for x in (t, r, p, q0, q))
-        rr, n = 1.0, 0
+        rr, size, n = 1.0, 0.0, 0
         while rr > target * target and n < limit:
+            if not self.frame.octant:
+                level(fr)  # sources add up to nothing; a sum left by rounding would grow with every step
             green.solve(r, q)
             previous, work.rz = work.rz, dot(fr, fq)
-            directions(fq, fr, work.rz / previous if previous > 0 else 0.0, fp, fq0, fq)
+            beta = work.rz / previous if previous > 0 else 0.0
+            size = work.rz + beta * beta * size  # p . A0 p, as r is orthogonal to the last p
+            directions(fq, fr, beta, fp, fq0, fq)
             self._contrast(p, place, 0.0, q)
             curvature = dot(fp, fq)
-            if not curvature > 0:  # rounding has used up the residual: let the caller recompute it
+            if not curvature > _FLAT * np.finfo(work.kind).eps * size:  # rounding has used up the residual, or nothing
+                # holds p: the caller recomputes the residual
                 work.rz = 0.0
                 break
             rr = advance(work.rz / curvature, fq0, fq, ft, fr)
             n += 1
         s += scale * t.astype(np.float64)
+        if not self.frame.octant:
+            s -= s.mean()
         return n
 
 

@@ -32,7 +32,7 @@ class MirrorGreen:
     box: tuple[int, int, int]
     half: tuple[int, int, int]
     odd: int
-    tables: tuple[Array, Array, Array, Array, Array]
+    tables: tuple[Array, ...]
     warm: Array
     stiffness: float
     spectrum: Array  # (bx, my, mz), work space
@@ -60,7 +60,10 @@ class MirrorGreen:
         self._double(W, 0)
         parity = W.dtype.type(-1 if self.odd == 0 else 1)
         closed = bx == self.half[0] + 1
-        _fold(W, 2 * self.half[0], parity, closed, self.odd == 0, self.stiffness, *self.tables, self.warm)
+        rho, scale, start, wrap, tail = self.tables
+        _fold(
+            W, 2 * self.half[0], parity, closed, self.odd == 0, self.stiffness, rho, scale, start, wrap, tail, self.warm
+        )
         out[:] = 0
         for x in range(0, bx, chunk):
             V, rows = W[x : x + chunk], self.rows[: min(chunk, bx - x)]
@@ -115,7 +118,7 @@ def prepare(
     rows = np.empty((min(bx, max(1, 2 * CHUNK // rho.size)), _used(box[1], half[1], odd == 1), rho.shape[1]), kind)
     stiffness = float(My[0, 0] * Mz[0, 0]) / hx * (float(ny) * nz * coefficient)
     tables = tuple(np.ascontiguousarray(x, kind) for x in (rho, scale, start, wrap, tail))
-    return MirrorGreen(box, half, odd, tables, warm, stiffness, spectrum, rows)  # type: ignore[arg-type]
+    return MirrorGreen(box, half, odd, tables, warm, stiffness, spectrum, rows)
 
 
 def _used(nodes: int, half: int, odd: bool) -> int:

@@ -20,6 +20,20 @@ def dot(x: Array, y: Array) -> float:
 
 
 @jit
+def level(x: Array) -> None:
+    """Takes the mean out of ``x``, in place, where it is more than rounding."""
+    total, square = 0.0, 0.0
+    for n in range(x.size):
+        total += x[n]
+        square += x[n] * x[n]
+    mean = total / x.size
+    if mean * mean * x.size > 1e-12 * square:
+        m = x.dtype.type(mean)
+        for n in range(x.size):
+            x[n] -= m
+
+
+@jit
 def directions(z: Array, r: Array, beta: float, p: Array, q0: Array, q: Array) -> None:
     """``p = z + beta p`` and ``q0 = r + beta q0``; ``q = q0``. ``z`` and ``q`` may be one array."""
     b = p.dtype.type(beta)

@@ -116,7 +116,7 @@ def _conduction(context: Context, fine: str) -> tuple[Array, Array, Array, Array
     model, state = context.job.fine[fine].params, context.run
     gradient = state.read(f"sites/{fine}/gradient")[0]
     phase = state.read(f"fine_{fine}/phase")[0]
-    k = np.array([p.conductivity for p in model.phases.values()])
+    k = np.array([p.conductivity or 0.0 for p in model.phases.values()])
     spacing = tuple(state.read(f"fine_{fine}/spacing")[0].tolist())
     T = fluctuation(phase, k, spacing, gradient, model.tolerance)
     local = gradients(T, spacing, phase.shape) + gradient
