@@ -19,7 +19,7 @@ import numpy as np
 
 from hpcms.contracts import Array
 from hpcms.kernels import JIT
-from hpcms.kernels.box_green import Cells, Green, Support, back
+from hpcms.kernels.box_green import Cells, Green, Support, back, lanes
 from hpcms.kernels.hex8_elastic import CHUNK, ROW, _gather, _scatter, _voxels
 
 
@@ -46,8 +46,11 @@ def layer(u: Array, a: int, b: int, label: Array, extent: Array, contrast: Contr
     for j in range(extent.shape[0]):
         j1 = j + 1 if j + 1 < u.shape[2] else 0
         labels = label[j]
-        for k0 in range(extent[j, 0], extent[j, 1], CHUNK):
-            n = min(CHUNK, extent[j, 1] - k0)
+        length = extent[j, 1] - extent[j, 0]
+        piece = (length + CHUNK - 1) // CHUNK
+        for part in range(piece):
+            k0 = extent[j, 0] + part * length // piece
+            n = extent[j, 0] + (part + 1) * length // piece - k0
             for k in range(n):
                 lam[k], mu[k] = contrast.table[labels[k0 + k], 0], contrast.table[labels[k0 + k], 1]
             _gather(u, a, b, j, j1, k0, n, t)
@@ -119,9 +122,9 @@ def forces(tasks: Array, W: Array, moved: bool, support: Support, green: Green, 
     bx, by, bz = green.x.nodes, green.y.nodes, green.z.nodes
     ex = contrast.label.shape[1]
     ring, side = ex == bx, max(W.shape[3], W.shape[4])
-    wide = max(bz, side)
+    wide = lanes(max(bz, side))
     u, f = np.zeros((3, 2, by, bz), r.dtype), np.zeros((3, 2, by, bz), r.dtype)
-    waves, plane = np.empty((side, wide), r.dtype), np.empty((max(by, bz), wide), r.dtype)
+    waves, plane = np.zeros((side, wide), r.dtype), np.zeros((max(by, bz), wide), r.dtype)
     fold = np.empty((max(green.y.ahead.shape[3], green.z.ahead.shape[3]), wide), r.dtype)
     part = np.empty((2, max(green.y.ahead.shape[2], green.z.ahead.shape[2]), wide), r.dtype)
     lam, mu, spare = np.empty(CHUNK, r.dtype), np.empty(CHUNK, r.dtype), np.zeros(6)

@@ -34,27 +34,31 @@ class Box:
         self.support = support_of(extent, nodes, (axes[0].centre, axes[1].centre, axes[2].centre))
         X, Y, Z = (axis_symbol(2.0 * np.pi / n * wave_numbers(n), h) for n, h in zip(shape, spacing, strict=True))
         wx, wy, wz = (weights(n, mirrored) for n in shape)
-        if not mirrored:
-            Y, Z, wy, wz = np.tile(Y, 2), np.tile(Z, 2), np.tile(wy, 2), np.tile(wz, 2)
-        self.sides, volume, ring = (Z.shape[1], Y.shape[1]), float(np.prod(spacing)), shape[0]
+        volume, blocks = float(np.prod(spacing)), 1 if mirrored else 2
         share = (wz[:, None] * wy).reshape(-1)
+        self.sides, self.pairs = (blocks * wz.size, blocks * wy.size), (wz.size, wy.size)
         self.rows: Array | None = None
         inverse = np.zeros((6, 1, 1), kind)
-        if not mirrored and ring >= ROWS and 8 * ring * spacing[0] >= max(shape[1] * spacing[1], shape[2] * spacing[2]):
-            rows, self.warm = np.empty((33, share.size)), np.zeros(share.size, np.int64)
-            coefficients(Y, Z, spacing[0], *moduli, ring, nodes[0], share / volume, rows, self.warm)
-            self.rows, stiff = rows.astype(kind), volume / spacing[0] ** 2 / share[0]
-            self.line = stiff * np.array([moduli[0] + 2.0 * moduli[1], moduli[1], moduli[1]])
-            flat = np.flatnonzero((Y[1] == 0.0)[None] & (Z[1] == 0.0)[:, None])
-            self.ring, self.constant = ring, flat.astype(np.int64)
+        long = 8 * shape[0] * spacing[0] >= max(shape[1] * spacing[1], shape[2] * spacing[2])
+        if not mirrored and shape[0] >= ROWS and long:
+            rows, warm = np.empty((33, share.size)), np.zeros(share.size, np.int64)
+            coefficients(Y, Z, spacing[0], *moduli, shape[0], nodes[0], share / volume, rows, warm)
+            self.rows, self.warm, self.ring = self._blocks(rows.astype(kind)), self._blocks(warm), shape[0]
+            stiff = np.array([moduli[0] + 2.0 * moduli[1], moduli[1], moduli[1]])
+            self.line = stiff * volume / spacing[0] ** 2 / share[0]
+            self.constant = np.flatnonzero(self._blocks(np.arange(share.size)) == 0)
         else:
-            inverse = np.empty((6, X.shape[1], *self.sides))
+            inverse = np.empty((6, X.shape[1], *self.pairs))
             inverse_symbol(X, Z, Y, *moduli, 0.0, 1.0 / volume, inverse)
-            inverse = inverse.reshape(6, X.shape[1], -1)
-            inverse *= wx[:, None]
-            inverse *= share
+            inverse = self._blocks(inverse.reshape(6, X.shape[1], -1) * wx[:, None] * share)
         self.green = Green(axes[0], axes[1], axes[2], inverse.astype(kind, copy=False))
         self.nodes, self.length = nodes, int(self.support.start[-1])
+
+    def _blocks(self, a: Array) -> Array:
+        """What belongs to pairs of waves, (..., pairs), repeated for all blocks."""
+        repeat = [side // n for side, n in zip(self.sides, self.pairs, strict=True)]
+        whole = np.tile(a.reshape(*a.shape[:-1], *self.pairs), repeat)
+        return whole.reshape(*a.shape[:-1], -1)
 
     def run(self, kernel: Any, tasks: Array, *rest: Any) -> None:
         """The kernel on all tasks; several threads share them, each task is done by one."""
