@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from hpcms.kernels.box_waves import axis, wave_numbers, weights
 from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
 
 Triple = tuple[int, int, int]
+SINGLE = 1e-5  # the smallest reduction of a residual that single precision is asked for
 ROWS = 32  # nodes along x from which on recursions beat waves
 
 
@@ -133,6 +135,54 @@ class Box:
             steps[active] += 1
             active = active[np.sqrt(sums[active, :, 2].sum(axis=1)) > goal[active]]
         return steps
+
+
+class Solved(NamedTuple):
+    """By load: (R, 6) integral of the contrast stress, (R,) work of the residual u.f, iterations, relative residual (a bound),
+    length of the load, (R, n) forces s."""
+
+    total: Array
+    gap: Array
+    iterations: Array
+    residual: Array
+    size: Array
+    forces: Array
+
+
+def refined(box: Callable[[Any], Box], kinds: Sequence[Any], cells: Cells, E: Array, least: Array, tolerance: float,
+            maximum: int) -> Solved:  # fmt: skip
+    """Loads E (R, 6) to ``tolerance`` times their residual, or ``least`` (R,), in the precisions ``kinds`` one after another.
+
+    The residual is that of double precision; a precision that no longer halves it is given up.
+    """
+    exact, R = box(np.dtype(float)), len(E)
+    s, r = np.zeros((R, exact.length)), np.zeros((R, exact.length))
+    first, rest, _ = exact.residual(E, s, cells, False, r)
+    goal = np.maximum(tolerance * first, least)
+    size, total, gap, steps, left = first, rest, np.zeros(R), np.zeros(R, np.int64), list(kinds)
+    while left and (size > goal).any() and steps.max() < maximum:
+        kind, todo = left[0], size > goal
+        unit = np.where(todo, size, 1.0)
+        aim = np.where(todo, np.maximum(0.9 * goal / unit, SINGLE if kind.itemsize == 4 else 0.0), np.inf)
+        scaled = (r / unit[:, None]).astype(kind)
+        change = np.zeros_like(scaled)
+        steps = steps + box(kind).conjugate(scaled, change, cells, aim, maximum - int(steps.max()))
+        del scaled
+        if np.isfinite(change).all():
+            s += unit[:, None] * change
+            before = size
+            size, total, gap = exact.residual(E, s, cells, True, r)
+            if (size < 0.5 * before)[todo].all():
+                continue
+        left.pop(0)
+    # a last step along the fluctuation itself leaves no work in the residual: Hill-Mandel to rounding
+    stiff = gap - (E * (total - rest)).sum(axis=1)
+    share = np.where(stiff > 0, -gap / np.where(stiff > 0, stiff, 1.0), 0.0)
+    total = total + share[:, None] * (total - rest)
+    s *= (1.0 + share)[:, None]
+    gap = gap + share * stiff
+    bound = (1.0 + share) * size + np.abs(share) * first
+    return Solved(total, gap, steps, tolerance * bound / np.where(goal > 0, goal, 1.0), first, s)
 
 
 def support_of(extent: Array, nodes: Triple, centres: Triple) -> Support:
