@@ -19,13 +19,15 @@ import numpy as np
 
 from hpcms.contracts import Array
 from hpcms.kernels import JIT
-from hpcms.kernels.box_green import Cells, Green, Support, back
+from hpcms.kernels.box_green import Cells, Green, Support, back, lanes
+from hpcms.kernels.hex8_anisotropic import voxels
 from hpcms.kernels.hex8_elastic import CHUNK, ROW, _gather, _scatter, _voxels
 
 
 class Contrast(NamedTuple):
-    """``label``: (images, ex, ey, ez) row of ``table`` of each voxel; ``extent``: (ex, ey, 2) first and one past the last voxel of
-    a row that differs from the reference; ``table``: (P, 2) Lame moduli less those of the reference; ``spacing``: (3,)."""
+    """``label``: (images, ex, ey, ez) row of ``table`` of each voxel; ``extent``: (ex, ey, 2) first and one past the last voxel
+    of a row that differs from the reference; ``table``: (P, 2) Lame moduli, or (P, 6, 6) stiffnesses (``engineering``), less
+    those of the reference; ``spacing``: (3,)."""
 
     label: Array
     extent: Array
@@ -34,10 +36,10 @@ class Contrast(NamedTuple):
 
 
 @numba.njit(**JIT)
-def layer(u: Array, a: int, b: int, label: Array, extent: Array, contrast: Contrast, strain: Array, f: Array, total: Array,
-          lam: Array, mu: Array, t: Array, g: Array) -> None:  # fmt: skip
+def layer(u: Array, a: int, b: int, label: Array, extent: Array, spacing: Array, table: Array, strain: Array,
+          f: Array, total: Array, lam: Array, mu: Array, t: Array, g: Array) -> None:  # fmt: skip
     """f += D (u + strain . x) for the voxels ``label`` between the planes in the slots a and b of u, f: (3, slots, by, bz)."""
-    kind, spacing = u.dtype.type, contrast.spacing
+    kind = u.dtype.type
     volume = kind(spacing[0] * spacing[1] * spacing[2])
     gx, gy, gz = kind(0.25 / spacing[0]), kind(0.25 / spacing[1]), kind(0.25 / spacing[2])
     root = np.sqrt(0.5)
@@ -46,12 +48,24 @@ def layer(u: Array, a: int, b: int, label: Array, extent: Array, contrast: Contr
     for j in range(extent.shape[0]):
         j1 = j + 1 if j + 1 < u.shape[2] else 0
         labels = label[j]
-        for k0 in range(extent[j, 0], extent[j, 1], CHUNK):
-            n = min(CHUNK, extent[j, 1] - k0)
-            for k in range(n):
-                lam[k], mu[k] = contrast.table[labels[k0 + k], 0], contrast.table[labels[k0 + k], 1]
+        length = extent[j, 1] - extent[j, 0]
+        piece = (length + CHUNK - 1) // CHUNK
+        for part in range(piece):
+            k0 = extent[j, 0] + part * length // piece
+            n = extent[j, 0] + (part + 1) * length // piece - k0
             _gather(u, a, b, j, j1, k0, n, t)
-            _voxels(t, lam[:n], mu[:n], e, gx, gy, gz, volume, g, total, 2.0 * root)
+            if table.ndim == 2:
+                for k in range(n):
+                    lam[k], mu[k] = table[labels[k0 + k], 0], table[labels[k0 + k], 1]
+                _voxels(t, lam[:n], mu[:n], e, gx, gy, gz, volume, g, total, 2.0 * root)
+            else:
+                first = 0
+                while first < n:
+                    last, own = first + 1, labels[k0 + first]
+                    while last < n and labels[k0 + last] == own:
+                        last += 1
+                    voxels(t, table[own], first, last, e, gx, gy, gz, volume, g, total, 2.0 * root)
+                    first = last
             _scatter(f, a, b, j, j1, k0, n, g)
 
 
@@ -119,9 +133,9 @@ def forces(tasks: Array, W: Array, moved: bool, support: Support, green: Green, 
     bx, by, bz = green.x.nodes, green.y.nodes, green.z.nodes
     ex = contrast.label.shape[1]
     ring, side = ex == bx, max(W.shape[3], W.shape[4])
-    wide = max(bz, side)
+    wide = lanes(max(bz, side))
     u, f = np.zeros((3, 2, by, bz), r.dtype), np.zeros((3, 2, by, bz), r.dtype)
-    waves, plane = np.empty((side, wide), r.dtype), np.empty((max(by, bz), wide), r.dtype)
+    waves, plane = np.zeros((side, wide), r.dtype), np.zeros((max(by, bz), wide), r.dtype)
     fold = np.empty((max(green.y.ahead.shape[3], green.z.ahead.shape[3]), wide), r.dtype)
     part = np.empty((2, max(green.y.ahead.shape[2], green.z.ahead.shape[2]), wide), r.dtype)
     lam, mu, spare = np.empty(CHUNK, r.dtype), np.empty(CHUNK, r.dtype), np.zeros(6)
@@ -140,8 +154,8 @@ def forces(tasks: Array, W: Array, moved: bool, support: Support, green: Green, 
             if inside and x >= x0 and (ring or x > 0) and i < ex:
                 total = totals[m, i] if x > x0 else spare
                 total[:] = 0.0
-                layer(u, before, slot, contrast.label[cells.image[m], i], contrast.extent[i], contrast, strain[m], f, total,
-                      lam, mu, t, g)  # fmt: skip
+                layer(u, before, slot, contrast.label[cells.image[m], i], contrast.extent[i], contrast.spacing, contrast.table,
+                      strain[m], f, total, lam, mu, t, g)  # fmt: skip
             if x > x0:
                 _flush(x - 1, u, f, before, support, cells.mirror[m], r[m], w[m], sums[m])
 

@@ -55,11 +55,17 @@ class Cells(NamedTuple):
 
 
 @numba.njit(**JIT)
+def lanes(width: int) -> int:
+    """A width that the compiler's vectors divide."""
+    return (width + 15) // 16 * 16
+
+
+@numba.njit(**JIT)
 def ahead(tasks: Array, v: Array, support: Support, green: Green, cells: Cells, W: Array) -> None:
     """W[cell, x, c] (z waves, y waves) <- planes of the vectors v (cells, n)."""
     y, z, side = green.y, green.z, W.shape[4]
-    wide = max(z.nodes, side)
-    plane, waves = np.empty((max(y.nodes, z.nodes), wide), v.dtype), np.empty((max(side, W.shape[3]), wide), v.dtype)
+    wide = lanes(max(z.nodes, side))
+    plane, waves = np.zeros((max(y.nodes, z.nodes), wide), v.dtype), np.zeros((max(side, W.shape[3]), wide), v.dtype)
     fold = np.empty((max(y.ahead.shape[3], z.ahead.shape[3]), wide), v.dtype)
     part = np.empty((2, max(y.ahead.shape[2], z.ahead.shape[2]), wide), v.dtype)
     for task in range(tasks.shape[0]):
@@ -76,10 +82,10 @@ def ahead(tasks: Array, v: Array, support: Support, green: Green, cells: Cells, 
                 for j in range(max(y.centre - reach_y + 1, 0), min(y.centre + reach_y, y.nodes)):
                     at, first, last = support.rows[x, j, 0], support.rows[x, j, 1], support.rows[x, j, 2]
                     row, begin = plane[j], support.start[x] + c * size + at
-                    row[:width] = 0.0
+                    row[: lanes(width)] = 0.0
                     row[first - low : last - low] = v[m, begin : begin + last - first]
                 for axis in range(1, 3):
-                    along, reach, number = (y, reach_y, width) if axis == 1 else (z, reach_z, side)
+                    along, reach, number = (y, reach_y, lanes(width)) if axis == 1 else (z, reach_z, lanes(side))
                     transform(
                         plane, along, int(c == axis), blocks[axis, 0], blocks[axis, 1], reach, number, waves, fold, part
                     )
@@ -102,7 +108,7 @@ def back(W: Array, c: int, reach_y: int, reach_z: int, green: Green, blocks: Arr
     for k in range(W.shape[0]):
         waves[k, :side] = W[k]
     for axis in range(2, 0, -1):
-        along, reach, number = (y, reach_y, width) if axis == 1 else (z, reach_z, side)
+        along, reach, number = (y, reach_y, lanes(width)) if axis == 1 else (z, reach_z, lanes(side))
         transpose(waves, along, int(c == axis), blocks[axis, 0], blocks[axis, 1], reach, number, plane, fold, part)
         if axis == 2:
             for j in range(side):
@@ -118,7 +124,7 @@ def along_waves(tasks: Array, W: Array, green: Green, cells: Cells) -> None:
     """W (cells, x, 3, pairs) <- K0^-1 W for the pairs of waves first..last-1 of a task."""
     axis = green.x
     half = axis.half
-    a, waves = np.empty((axis.nodes, LANES), W.dtype), np.empty((3, 2 * half, LANES), W.dtype)
+    a, waves = np.zeros((axis.nodes, LANES), W.dtype), np.zeros((3, 2 * half, LANES), W.dtype)
     fold, part = np.empty((axis.ahead.shape[3], LANES), W.dtype), np.empty((2, axis.ahead.shape[2], LANES), W.dtype)
     for task in range(tasks.shape[0]):
         m, end = tasks[task, 0], tasks[task, 2]
@@ -128,7 +134,9 @@ def along_waves(tasks: Array, W: Array, green: Green, cells: Cells) -> None:
             for c in range(3):
                 for i in range(axis.nodes):
                     a[i, :width] = W[m, i, c, p : p + width]
-                transform(a, axis, int(c == 0), first, last, axis.nodes - axis.centre, width, waves[c], fold, part)
+                transform(
+                    a, axis, int(c == 0), first, last, axis.nodes - axis.centre, lanes(width), waves[c], fold, part
+                )
             for row in range((last - first) * half):
                 u, v, w, g = waves[0, row], waves[1, row], waves[2, row], green.inverse[:, row % half, p:]
                 for n in range(width):
@@ -137,6 +145,8 @@ def along_waves(tasks: Array, W: Array, green: Green, cells: Cells) -> None:
                     v[n] = g[4, n] * e + g[2, n] * f + g[3, n] * h
                     w[n] = g[5, n] * e + g[3, n] * f + g[1, n] * h
             for c in range(3):
-                transpose(waves[c], axis, int(c == 0), first, last, axis.nodes - axis.centre, width, a, fold, part)
+                transpose(
+                    waves[c], axis, int(c == 0), first, last, axis.nodes - axis.centre, lanes(width), a, fold, part
+                )
                 for i in range(axis.nodes):
                     W[m, i, c, p : p + width] = a[i, :width]

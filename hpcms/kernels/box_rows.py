@@ -18,7 +18,7 @@ import numpy as np
 from hpcms.contracts import Array
 from hpcms.kernels import JIT
 
-LANES = 128
+LANES = 128  # pairs of waves treated at once
 FORGOTTEN = 1e-18
 
 

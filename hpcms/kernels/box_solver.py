@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from hpcms.kernels.box_waves import axis, wave_numbers, weights
 from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
 
 Triple = tuple[int, int, int]
+SINGLE = 1e-5  # the smallest reduction of a residual that single precision is asked for
 ROWS = 32  # nodes along x from which on recursions beat waves
 
 
@@ -34,27 +36,31 @@ class Box:
         self.support = support_of(extent, nodes, (axes[0].centre, axes[1].centre, axes[2].centre))
         X, Y, Z = (axis_symbol(2.0 * np.pi / n * wave_numbers(n), h) for n, h in zip(shape, spacing, strict=True))
         wx, wy, wz = (weights(n, mirrored) for n in shape)
-        if not mirrored:
-            Y, Z, wy, wz = np.tile(Y, 2), np.tile(Z, 2), np.tile(wy, 2), np.tile(wz, 2)
-        self.sides, volume, ring = (Z.shape[1], Y.shape[1]), float(np.prod(spacing)), shape[0]
+        volume, blocks = float(np.prod(spacing)), 1 if mirrored else 2
         share = (wz[:, None] * wy).reshape(-1)
+        self.sides, self.pairs = (blocks * wz.size, blocks * wy.size), (wz.size, wy.size)
         self.rows: Array | None = None
         inverse = np.zeros((6, 1, 1), kind)
-        if not mirrored and ring >= ROWS and 8 * ring * spacing[0] >= max(shape[1] * spacing[1], shape[2] * spacing[2]):
-            rows, self.warm = np.empty((33, share.size)), np.zeros(share.size, np.int64)
-            coefficients(Y, Z, spacing[0], *moduli, ring, nodes[0], share / volume, rows, self.warm)
-            self.rows, stiff = rows.astype(kind), volume / spacing[0] ** 2 / share[0]
-            self.line = stiff * np.array([moduli[0] + 2.0 * moduli[1], moduli[1], moduli[1]])
-            flat = np.flatnonzero((Y[1] == 0.0)[None] & (Z[1] == 0.0)[:, None])
-            self.ring, self.constant = ring, flat.astype(np.int64)
+        long = 8 * shape[0] * spacing[0] >= max(shape[1] * spacing[1], shape[2] * spacing[2])
+        if not mirrored and shape[0] >= ROWS and long:
+            rows, warm = np.empty((33, share.size)), np.zeros(share.size, np.int64)
+            coefficients(Y, Z, spacing[0], *moduli, shape[0], nodes[0], share / volume, rows, warm)
+            self.rows, self.warm, self.ring = self._blocks(rows.astype(kind)), self._blocks(warm), shape[0]
+            stiff = np.array([moduli[0] + 2.0 * moduli[1], moduli[1], moduli[1]])
+            self.line = stiff * volume / spacing[0] ** 2 / share[0]
+            self.constant = np.flatnonzero(self._blocks(np.arange(share.size)) == 0)
         else:
-            inverse = np.empty((6, X.shape[1], *self.sides))
+            inverse = np.empty((6, X.shape[1], *self.pairs))
             inverse_symbol(X, Z, Y, *moduli, 0.0, 1.0 / volume, inverse)
-            inverse = inverse.reshape(6, X.shape[1], -1)
-            inverse *= wx[:, None]
-            inverse *= share
+            inverse = self._blocks(inverse.reshape(6, X.shape[1], -1) * wx[:, None] * share)
         self.green = Green(axes[0], axes[1], axes[2], inverse.astype(kind, copy=False))
         self.nodes, self.length = nodes, int(self.support.start[-1])
+
+    def _blocks(self, a: Array) -> Array:
+        """What belongs to pairs of waves, (..., pairs), repeated for all blocks."""
+        repeat = [side // n for side, n in zip(self.sides, self.pairs, strict=True)]
+        whole = np.tile(a.reshape(*a.shape[:-1], *self.pairs), repeat)
+        return whole.reshape(*a.shape[:-1], -1)
 
     def run(self, kernel: Any, tasks: Array, *rest: Any) -> None:
         """The kernel on all tasks; several threads share them, each task is done by one."""
@@ -129,6 +135,54 @@ class Box:
             steps[active] += 1
             active = active[np.sqrt(sums[active, :, 2].sum(axis=1)) > goal[active]]
         return steps
+
+
+class Solved(NamedTuple):
+    """By load: (R, 6) integral of the contrast stress, (R,) work of the residual u.f, iterations, relative residual (a bound),
+    length of the load, (R, n) forces s."""
+
+    total: Array
+    gap: Array
+    iterations: Array
+    residual: Array
+    size: Array
+    forces: Array
+
+
+def refined(box: Callable[[Any], Box], kinds: Sequence[Any], cells: Cells, E: Array, least: Array, tolerance: float,
+            maximum: int) -> Solved:  # fmt: skip
+    """Loads E (R, 6) to ``tolerance`` times their residual, or ``least`` (R,), in the precisions ``kinds`` one after another.
+
+    The residual is that of double precision; a precision that no longer halves it is given up.
+    """
+    exact, R = box(np.dtype(float)), len(E)
+    s, r = np.zeros((R, exact.length)), np.zeros((R, exact.length))
+    first, rest, _ = exact.residual(E, s, cells, False, r)
+    goal = np.maximum(tolerance * first, least)
+    size, total, gap, steps, left = first, rest, np.zeros(R), np.zeros(R, np.int64), list(kinds)
+    while left and (size > goal).any() and steps.max() < maximum:
+        kind, todo = left[0], size > goal
+        unit = np.where(todo, size, 1.0)
+        aim = np.where(todo, np.maximum(0.9 * goal / unit, SINGLE if kind.itemsize == 4 else 0.0), np.inf)
+        scaled = (r / unit[:, None]).astype(kind)
+        change = np.zeros_like(scaled)
+        steps = steps + box(kind).conjugate(scaled, change, cells, aim, maximum - int(steps.max()))
+        del scaled
+        if np.isfinite(change).all():
+            s += unit[:, None] * change
+            before = size
+            size, total, gap = exact.residual(E, s, cells, True, r)
+            if (size < 0.5 * before)[todo].all():
+                continue
+        left.pop(0)
+    # a last step along the fluctuation itself leaves no work in the residual: Hill-Mandel to rounding
+    stiff = gap - (E * (total - rest)).sum(axis=1)
+    share = np.where(stiff > 0, -gap / np.where(stiff > 0, stiff, 1.0), 0.0)
+    total = total + share[:, None] * (total - rest)
+    s *= (1.0 + share)[:, None]
+    gap = gap + share * stiff
+    bound = (1.0 + share) * size + np.abs(share) * first
+    return Solved(total, gap, steps, tolerance * bound / np.where(goal > 0, goal, 1.0), first, s)
 
 
 def support_of(extent: Array, nodes: Triple, centres: Triple) -> Support:

@@ -20,13 +20,12 @@ import numpy as np
 
 from hpcms.contracts import Array
 from hpcms.kernels.box_green import Cells
-from hpcms.kernels.box_solver import Box, extents
+from hpcms.kernels.box_solver import Box, extents, refined
 from hpcms.kernels.cell_elastic_frame import CLASSES, framed
 from hpcms.kernels.cell_elastic_walls import WalledCell
 from hpcms.kernels.green_vector import GreenVector
 
 BOUNDARIES = ("periodic", "displacement", "traction")
-SINGLE = 1e-5  # the smallest reduction of a residual that single precision is asked for
 ROUNDING = 1e-13  # nodal forces below this share of the stress count as zero
 TOGETHER = 1 << 18  # nodes up to which load cases are solved together
 
@@ -48,7 +47,8 @@ class ElasticState:
 
 
 class ElasticCell:
-    """``phase``: (nx, ny, nz) integers, rows of ``moduli`` (P, 2): Lame moduli in Pa, zero for void.
+    """``phase``: (nx, ny, nz) integers, rows of ``moduli``: (P, 2) Lame moduli, or (P, 6, 6) stiffnesses (Mandel), in
+    Pa, zero for void.
 
     ``double``: no single precision. ``mirror``: whether symmetry may be used. ``threads`` never change the bits.
     """
@@ -60,6 +60,8 @@ class ElasticCell:
         self.moduli, self.edge = np.asarray(moduli, float), float(min(spacing))
         self.walls: WalledCell | None = None
         if boundary != "periodic":
+            if self.moduli.ndim != 2:
+                raise ValueError("anisotropic phases need the periodic boundary condition")
             lam, mu = (self.moduli[:, k][phase] for k in range(2))
             self.walls = WalledCell(lam, mu, (spacing[0], spacing[1], spacing[2]), boundary)
             return
@@ -123,39 +125,10 @@ class ElasticCell:
 
     def _solve(self, E: Array, classes: list[int], tolerance: float, maximum: int) -> list[Part]:
         """Loads E (R, 6) of one class each, in the frame."""
-        cells, exact, R = self._cells(classes), self.box(np.dtype(float)), len(E)
-        s, r = np.zeros((R, exact.length)), np.zeros((R, exact.length))
-        first, rest, _ = exact.residual(E, s, cells, False, r)
-        goal = np.maximum(tolerance * first, self.frame.force(E) * ROUNDING)
-        size, total, gap, steps, kinds = first, rest, np.zeros(R), np.zeros(R, np.int64), list(self.kinds)
-        while kinds and (size > goal).any() and steps.max() < maximum:
-            kind, todo = kinds[0], size > goal
-            least = SINGLE if kind.itemsize == 4 else 0.0
-            aim = np.where(todo, np.maximum(0.9 * goal / np.where(todo, size, 1.0), least), np.inf)
-            scaled = (r / np.where(todo, size, 1.0)[:, None]).astype(kind)
-            change = np.zeros_like(scaled)
-            steps = steps + self.box(kind).conjugate(scaled, change, cells, aim, maximum - int(steps.max()))
-            del scaled
-            if np.isfinite(change).all():
-                s += size[:, None] * change
-                before = size
-                size, total, gap = exact.residual(E, s, cells, True, r)
-                if (size < 0.5 * before)[todo].all():
-                    continue
-            kinds.pop(0)
-        # a last step along the fluctuation itself leaves no work in the residual: Hill-Mandel to rounding
-        stiff = gap - (E * (total - rest)).sum(axis=1)
-        share = np.where(stiff > 0, -gap / np.where(stiff > 0, stiff, 1.0), 0.0)
-        total = total + share[:, None] * (total - rest)
-        s *= (1.0 + share)[:, None]
-        gap = gap * (1.0 + share) + share * (1.0 + share) * stiff
-        left = np.where(
-            goal > 0, tolerance * ((1.0 + share) * size + np.abs(share) * first) / np.where(goal > 0, goal, 1.0), 0.0
-        )
-        return [
-            Part(classes[m], total[m], float(gap[m]), int(steps[m]), float(left[m]), float(first[m]), s[m])
-            for m in range(R)
-        ]
+        least = self.frame.force(E) * ROUNDING
+        found = refined(self.box, self.kinds, self._cells(classes), E, least, tolerance, maximum)
+        return [Part(classes[m], found.total[m], float(found.gap[m]), int(found.iterations[m]), float(found.residual[m]),
+                     float(found.size[m]), found.forces[m]) for m in range(len(E))]  # fmt: skip
 
     def _state(self, strain: Array, parts: list[Part]) -> ElasticState:
         """The sum of the parts of a load."""

@@ -13,23 +13,26 @@ from itertools import permutations
 import numpy as np
 
 from hpcms.contracts import Array
+from hpcms.kernels.hex8_anisotropic import engineering, isotropic, nearest_isotropic
 
 Triple = tuple[int, int, int]
 CLASSES = np.array(
     [0, 0, 0, 6, 5, 3]
 )  # by strain component: the axes (bits 1, 2, 4) under whose mirror its fields are odd
+NOTHING = 1e-14  # a contrast below this share of the reference is rounding
 PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # of the Mandel components
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
     """``order``: axes of the image that became x y z; ``start``: node of the turned image that is the origin of the box;
-    ``shape``: nodes of the turned cell, ``nodes`` of the box; ``label``: (ex, ey, ez) rows of ``table`` (P, 2), Lame moduli
-    less the ``reference``, in units of ``unit`` (Pa); ``differs``: (P,) which rows are not zero; ``spacing`` of the turned cell
-    in shortest edges; ``volume`` of the cell or window.
+    ``shape``: nodes of the turned cell, ``nodes`` of the box; ``label``: (ex, ey, ez) rows of ``table``, Lame moduli (P, 2)
+    or stiffnesses (P, 6, 6) less the ``reference``, in units of ``unit`` (Pa); ``differs``: (P,) which rows are not zero;
+    ``spacing`` of the turned cell in shortest edges; ``volume`` of the cell or window.
     """
 
     phase: Array
+    moduli: Array
     order: tuple[int, ...]
     start: tuple[int, ...]
     shape: Triple
@@ -45,7 +48,7 @@ class Frame:
 
     def _places(self) -> list[int]:
         """Mandel component of the image for each one of the turned frame."""
-        return [PAIRS.index(_sorted(self.order[a], self.order[b])) for a, b in PAIRS]
+        return _places(self.order)
 
     def split(self, strain: Array) -> list[tuple[Array, int]]:
         """A strain as parts of one symmetry class each, in the turned frame."""
@@ -77,8 +80,10 @@ class Frame:
         found, edges = [], self.spacing[np.argsort(self.order)]
         for order in permutations(range(3)):
             same = all(self.phase.shape[a] == self.phase.shape[b] and edges[a] == edges[b] for a, b in enumerate(order))
+            turn = _places(order)
+            same = same and (self.moduli.ndim == 2 or np.array_equal(self.moduli, self.moduli[:, turn][:, :, turn]))
             if same and order != (0, 1, 2) and np.array_equal(self.phase, self.phase.transpose(order)):
-                found.append([PAIRS.index(_sorted(order[a], order[b])) for a, b in PAIRS])
+                found.append(turn)
         return found
 
     def everywhere(self, box: Array, kind: int) -> Array:
@@ -110,24 +115,48 @@ class Frame:
 
 
 def framed(phase: Array, moduli: Array, spacing: Sequence[float], mirror: bool = True) -> Frame:
-    """The frame of an image. ``moduli``: (P, 2) Lame moduli in Pa. Without a phase that carries load nothing is solved."""
-    count = np.bincount(phase.reshape(-1), minlength=len(moduli))
-    carries = (moduli[:, 1] > 0) & (count > 0)
-    reference = moduli[int(np.argmax(np.where(carries, count, -1)))] if carries.any() else np.array([1.0, 1.0])
-    unit = float(reference[1])
-    table = (moduli - reference) / unit if carries.any() else np.zeros_like(moduli) - 1.0
-    differs = np.any(table != 0, axis=1) & carries.any()
+    """The frame of an image. ``moduli``: (P, 2) Lame moduli or (P, 6, 6) stiffnesses in Pa. Without a phase that carries load
+    nothing is solved."""
+    reference, unit = _reference(np.bincount(phase.reshape(-1), minlength=len(moduli)), moduli)
     order = tuple(int(a) for a in np.argsort(phase.shape, kind="stable"))
+    if moduli.ndim == 2:
+        table = (moduli - reference) / unit
+    else:
+        places = _places(order)
+        table = engineering(moduli[:, places][:, :, places] - isotropic(*reference)) / unit
+    table[np.abs(table) < NOTHING] = 0.0
+    differs = np.any(table.reshape(len(table), -1) != 0, axis=1)
     turned, edges = phase.transpose(order), np.array([spacing[a] for a in order]) / min(spacing)
-    mirrored = mirror and is_mirrored(turned)
+    even = moduli.ndim == 2 or not np.any(moduli[:, CLASSES[:, None] != CLASSES])
+    mirrored = mirror and even and is_mirrored(turned)
     label, start, nodes = _window(turned, differs) if mirrored else _box(turned, differs)
     nx, ny, nz = turned.shape
     return Frame(
-        phase=phase, order=order, start=start, shape=(nx, ny, nz), nodes=nodes, mirrored=mirrored, spacing=edges,
-        label=np.ascontiguousarray(label, np.int32), table=table, differs=differs,
-        reference=(float(reference[0]) / unit, 1.0), unit=unit if carries.any() else 0.0,
+        phase=phase, moduli=moduli, order=order, start=start, shape=(nx, ny, nz), nodes=nodes, mirrored=mirrored,
+        spacing=edges, label=np.ascontiguousarray(label, np.int32), table=table, differs=differs,
+        reference=(reference[0] / unit, reference[1] / unit), unit=unit,
         volume=float(np.prod(edges)) * phase.size / (8 if mirrored else 1),
     )  # fmt: skip
+
+
+def _reference(count: Array, moduli: Array) -> tuple[tuple[float, float], float]:
+    """Lame moduli of the most frequent isotropic phase that carries load, or those of the mean; and the unit of stress."""
+    if moduli.ndim == 2:
+        lame = [(float(lam), float(mu)) for lam, mu in moduli]
+        own = np.ones(len(moduli), bool)
+    else:
+        lame = [nearest_isotropic(C) for C in moduli]
+        own = np.array([np.abs(C - isotropic(*pair)).max() <= NOTHING * np.abs(C).max() for C, pair in
+                        zip(moduli, lame, strict=True)])  # fmt: skip
+    solid = np.array([pair[1] > 0 for pair in lame]) & (count > 0)
+    if not solid.any():
+        return (0.0, 1.0), 1.0
+    if (solid & own).any():
+        best = lame[int(np.argmax(np.where(solid & own, count, -1)))]
+        return best, best[1]
+    share = np.where(solid, count, 0) / count[solid].sum()
+    lam, mu = (float(share @ np.array(lame)[:, k]) for k in range(2))
+    return (lam, mu), mu
 
 
 def is_mirrored(phase: Array) -> bool:
@@ -173,5 +202,6 @@ def _box(phase: Array, differs: Array) -> tuple[Array, tuple[int, ...], Triple]:
     return phase[np.ix_(*places)], tuple(start), (nodes[0], nodes[1], nodes[2])
 
 
-def _sorted(a: int, b: int) -> tuple[int, int]:
-    return min(a, b), max(a, b)
+def _places(order: Sequence[int]) -> list[int]:
+    """Mandel components before a change of axes for each one after it."""
+    return [PAIRS.index((min(order[a], order[b]), max(order[a], order[b]))) for a, b in PAIRS]

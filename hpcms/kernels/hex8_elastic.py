@@ -17,7 +17,7 @@ import numpy as np
 from hpcms.contracts import Array
 from hpcms.kernels import JIT
 
-CHUNK = 64  # voxels along z treated at once
+CHUNK = 96  # voxels along z treated at once
 ROW = CHUNK + 8  # a constant row length lets the compiler see that rows do not overlap
 
 
