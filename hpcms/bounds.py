@@ -73,7 +73,8 @@ def _mean(y: Array, f: Array, z: float) -> float:
     present = y[f > 0]
     if (present + z <= 0).any():  # a phase without resistance against which nothing is set
         return 0.0
-    return float(1 / np.sum(f[f > 0] / (present + z)) - z)
+    share = f[f > 0] / (present + z)
+    return float(share @ present / share.sum())  # the same without the difference of large numbers
 
 
 def _checked(y: Array, fractions: Array, dimension: int) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hpcms.cli import main
 from hpcms.cli.loading import law_of
 from hpcms.errors import BadInput
-from hpcms.kernels.hex8_elastic import ElasticCell
+from hpcms.kernels.cell_elastic import ElasticCell, labelled
 from hpcms.kernels.laws import find
 from hpcms.loading import Loading, load_path, refuse_what_does_not_fit
 
@@ -59,7 +59,7 @@ def test_boundary_conditions_are_those_of_the_linear_cell(boundary: str, stiff: 
     laws = {k: find("elastic")(youngs_modulus=E[k], poisson_ratio=nu[k]) for k in (0, 1)}
     load = Loading("11", 0.01, 1, tolerance=1e-10, boundary=boundary)
     found = load_path(image, laws, load)
-    want = ElasticCell(lam[image], mu[image], boundary=boundary).solve(load.at(1), 1e-10).stress
+    want = ElasticCell(*labelled(lam[image], mu[image]), boundary=boundary).solve(load.at(1), 1e-10).stress
     np.testing.assert_allclose(found.path[0]["stress"], want, rtol=1e-7, atol=1e-9)
     assert max(found.checks.values()) < 1e-9
 

@@ -54,8 +54,12 @@ def run(
     plugins: bool = False,
     overrides: Mapping[str, object] | None = None,
     progress: Progress | None = None,
+    replay: Path | str | None = None,
 ) -> Summary:
-    """Run a job file from its start into ``out`` (default runs/NAME-TIME), which must not exist or be empty."""
+    """Run a job file from its start into ``out`` (default runs/NAME-TIME), which must not exist or be empty.
+
+    ``replay``: the folder of a run of the same job; answers are told in its order, whatever comes first this time.
+    """
     loaded = load_job(Path(job), size=size, overrides=overrides, plugins=plugins)
     problem = built(loaded)
     refuse(estimate(problem, on, sample=1), on)
@@ -69,7 +73,19 @@ def run(
         "overrides": dict(overrides or {}), "physics": loaded.physics_hash, "rows": rows_of(problem),
     }  # fmt: skip
     write_json(rundir / "how.json", how)
-    return _execute(problem, _created(problem, rundir), rundir, on, progress, fresh=True)
+    return _execute(problem, _created(problem, rundir), rundir, on, progress, True, orders_of(replay))
+
+
+def orders_of(rundir: Path | str | None) -> list[dict[str, Any]] | None:
+    """By step, the order in which a run was told its answers, and its workers."""
+    if rundir is None:
+        return None
+    orders = [meta.get("order") for meta in open_run(rundir).steps()[1:]]
+    if not all(orders):
+        raise BadInput(
+            f"{rundir} has no order to replay", "the order matters, and is recorded, in schemes without barrier"
+        )
+    return [dict(order) for order in orders if order]
 
 
 def _created(problem: Problem, rundir: Path) -> RunStore:
@@ -159,13 +175,16 @@ def closing(store: RunStore) -> Iterator[RunStore]:
 
 
 def _execute(
-    problem: Problem, store: RunStore, rundir: Path, on: str, progress: Progress | None, fresh: bool
+    problem: Problem, store: RunStore, rundir: Path, on: str, progress: Progress | None, fresh: bool,
+    orders: list[dict[str, Any]] | None = None,
 ) -> Summary:  # fmt: skip
     began, cpu = time.monotonic(), time.process_time()
     tell = progress or Silent()
     status = Status(rundir, on)
     with closing(store), watch() as stop, status, open_executor(on, None, rundir) as executor:
         loop = _loop(problem, store, executor, stop, tell, status)
+        if orders:
+            loop.replay, loop.repeated_workers = iter([order["told"] for order in orders]), int(orders[0]["workers"])
         try:
             if fresh:
                 loop.start()

@@ -63,9 +63,27 @@ def check_models(
             check_boundary(name, field.params, known["domain"], problems)
         if "sites" in known:
             _check_driven(field.params, known["sites"], problems)
+    _check_served(known.get("coupling"), fine, coarse, problems)
     asked = any(field.fine for field in coarse.values())
     if isinstance(known.get("domain"), Points) and known.get("sites") == () and asked:
         problems.add(("sites",), "missing key", "material points are listed in [[sites]] tables", at_key=True)
+
+
+def _check_served(
+    table: Coupling | None, fine: dict[str, FineSpec], coarse: dict[str, CoarseSpec], problems: Problems
+) -> None:
+    """The scheme can work with every fine model that is asked."""
+    from hpcms import coupling
+
+    if table is None or table.scheme not in coupling.names():
+        return
+    scheme = coupling.find(table.scheme)
+    for name in sorted({spec.fine for spec in coarse.values() if spec.fine in fine}):
+        why = coupling.refusal(scheme, fine[name].params)
+        if why:
+            able = [n for n in coupling.names() if not coupling.refusal(coupling.find(n), fine[name].params)]
+            text = f'"{table.scheme}" cannot serve fine model "{name}": {why}'
+            problems.add(("coupling", "scheme"), text, f"choose one of: {', '.join(able)}")
 
 
 def _check_domain(domain: Domain, problems: Problems) -> None:

@@ -61,6 +61,35 @@ def lanes(width: int) -> int:
 
 
 @numba.njit(**JIT)
+def put(row: Array, values: Array, width: int) -> None:
+    """row[:width] <- values[:width], as a plain loop: a slice would be checked for overlap."""
+    for n in range(width):
+        row[n] = values[n]
+
+
+@numba.njit(**JIT)
+def turn(a: Array, rows: int, first: int, width: int, out: Array) -> None:
+    """out[first + k, j] <- a[j, k] for j < rows and k < width, in tiles that stay in the cache."""
+    for j0 in range(0, rows, 8):
+        j1 = min(j0 + 8, rows)
+        for k in range(width):
+            row = out[first + k]
+            for j in range(j0, j1):
+                row[j] = a[j, k]
+
+
+@numba.njit(**JIT)
+def turn_back(a: Array, first: int, width: int, columns: int, out: Array) -> None:
+    """out[j, k] <- a[first + k, j] for k < width and j < columns, in tiles that stay in the cache."""
+    for k0 in range(0, width, 8):
+        k1 = min(k0 + 8, width)
+        for j in range(columns):
+            row = out[j]
+            for k in range(k0, k1):
+                row[k] = a[first + k, j]
+
+
+@numba.njit(**JIT)
 def ahead(tasks: Array, v: Array, support: Support, green: Green, cells: Cells, W: Array) -> None:
     """W[cell, x, c] (z waves, y waves) <- planes of the vectors v (cells, n)."""
     y, z, side = green.y, green.z, W.shape[4]
@@ -82,20 +111,18 @@ def ahead(tasks: Array, v: Array, support: Support, green: Green, cells: Cells, 
                 for j in range(max(y.centre - reach_y + 1, 0), min(y.centre + reach_y, y.nodes)):
                     at, first, last = support.rows[x, j, 0], support.rows[x, j, 1], support.rows[x, j, 2]
                     row, begin = plane[j], support.start[x] + c * size + at
-                    row[: lanes(width)] = 0.0
-                    row[first - low : last - low] = v[m, begin : begin + last - first]
+                    for k in range(lanes(width)):
+                        row[k] = v.dtype.type(0)
+                    put(row[max(first - low, 0) :], v[m, begin:], last - first)
                 for axis in range(1, 3):
                     along, reach, number = (y, reach_y, lanes(width)) if axis == 1 else (z, reach_z, lanes(side))
                     transform(
                         plane, along, int(c == axis), blocks[axis, 0], blocks[axis, 1], reach, number, waves, fold, part
                     )
                     if axis == 1:
-                        for k in range(width):
-                            row = plane[low + k]
-                            for j in range(side):
-                                row[j] = waves[j, k]
+                        turn(waves, side, low, width, plane)
                 for k in range(W.shape[3]):
-                    W[m, x, c, k] = waves[k, :side]
+                    put(W[m, x, c, k], waves[k], side)
 
 
 @numba.njit(**JIT)
@@ -103,20 +130,17 @@ def back(W: Array, c: int, reach_y: int, reach_z: int, green: Green, blocks: Arr
          fold: Array, part: Array) -> None:  # fmt: skip
     """out (y nodes, z nodes) <- component c of the waves W of one plane, within reach; the rest are work space."""
     y, z, side = green.y, green.z, W.shape[1]
-    low, high = max(z.centre - reach_z + 1, 0), min(z.centre + reach_z, z.nodes)
-    width = high - low
+    low = max(z.centre - reach_z + 1, 0)
+    width = min(z.centre + reach_z, z.nodes) - low
     for k in range(W.shape[0]):
-        waves[k, :side] = W[k]
+        put(waves[k], W[k], side)
     for axis in range(2, 0, -1):
         along, reach, number = (y, reach_y, lanes(width)) if axis == 1 else (z, reach_z, lanes(side))
         transpose(waves, along, int(c == axis), blocks[axis, 0], blocks[axis, 1], reach, number, plane, fold, part)
         if axis == 2:
-            for j in range(side):
-                row = waves[j]
-                for k in range(width):
-                    row[k] = plane[low + k, j]
+            turn_back(plane, low, width, side, waves)
     for j in range(max(y.centre - reach_y + 1, 0), min(y.centre + reach_y, y.nodes)):
-        out[j, low:high] = plane[j, :width]
+        put(out[j, low:], plane[j], width)
 
 
 @numba.njit(**JIT)
@@ -133,7 +157,7 @@ def along_waves(tasks: Array, W: Array, green: Green, cells: Cells) -> None:
             width = min(LANES, end - p)
             for c in range(3):
                 for i in range(axis.nodes):
-                    a[i, :width] = W[m, i, c, p : p + width]
+                    put(a[i], W[m, i, c, p:], width)
                 transform(
                     a, axis, int(c == 0), first, last, axis.nodes - axis.centre, lanes(width), waves[c], fold, part
                 )
@@ -149,4 +173,26 @@ def along_waves(tasks: Array, W: Array, green: Green, cells: Cells) -> None:
                     waves[c], axis, int(c == 0), first, last, axis.nodes - axis.centre, lanes(width), a, fold, part
                 )
                 for i in range(axis.nodes):
-                    W[m, i, c, p : p + width] = a[i, :width]
+                    put(W[m, i, c, p:], a[i], width)
+
+
+@numba.njit(**JIT)
+def displacements(tasks: Array, W: Array, support: Support, green: Green, cells: Cells, v: Array) -> None:
+    """Planes of the vectors v (cells, n) <- the waves W: the transpose of ``ahead``."""
+    y, z, side = green.y, green.z, max(W.shape[3], W.shape[4])
+    wide = lanes(max(z.nodes, side))
+    waves, plane = np.zeros((side, wide), v.dtype), np.zeros((max(y.nodes, z.nodes), wide), v.dtype)
+    fold = np.empty((max(y.ahead.shape[3], z.ahead.shape[3]), wide), v.dtype)
+    part = np.empty((2, max(y.ahead.shape[2], z.ahead.shape[2]), wide), v.dtype)
+    out = np.zeros((y.nodes, z.nodes), v.dtype)
+    for task in range(tasks.shape[0]):
+        m = tasks[task, 0]
+        for x in range(tasks[task, 1], tasks[task, 2]):
+            size = (support.start[x + 1] - support.start[x]) // 3
+            for c in range(3 if size > 0 else 0):
+                back(W[m, x, c], c, support.reach[x, 0], support.reach[x, 1], green, cells.blocks[m], out, waves, plane, fold,
+                     part)  # fmt: skip
+                for j in range(y.nodes):
+                    at, first, last = support.rows[x, j, 0], support.rows[x, j, 1], support.rows[x, j, 2]
+                    begin = support.start[x] + c * size + at
+                    put(v[m, begin:], out[j, first:], last - first)

@@ -17,6 +17,7 @@ import numpy as np
 
 from hpcms.contracts import Array
 from hpcms.kernels import JIT
+from hpcms.kernels.box_green import put
 
 LANES = 128  # pairs of waves treated at once
 FORGOTTEN = 1e-18
@@ -152,7 +153,7 @@ def along_rows(tasks: Array, W: Array, rows: Array, warm: Array, line: Array, ri
         for p in range(tasks[task, 1], end, LANES):
             width = min(LANES, end - p)
             for n in range(33):
-                k[n * LANES : n * LANES + width] = rows[n, p : p + width]
+                put(k[n * LANES :], rows[n, p:], width)
             depth = warm[p : p + width].max()
             y[:] = 0.0
             for step in range(depth + bx):  # down, first only to see what goes around

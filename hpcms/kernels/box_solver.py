@@ -11,7 +11,7 @@ import numpy as np
 
 from hpcms.contracts import Array
 from hpcms.kernels.box_elastic import Contrast, forces, remain, update
-from hpcms.kernels.box_green import Cells, Green, Support, ahead, along_waves
+from hpcms.kernels.box_green import Cells, Green, Support, ahead, along_waves, displacements
 from hpcms.kernels.box_rows import along_rows, coefficients
 from hpcms.kernels.box_waves import axis, wave_numbers, weights
 from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
@@ -73,7 +73,8 @@ class Box:
     def tasks(self, active: Array, length: int) -> Array:
         """(tasks, 3): cells cut into as many stretches as there are threads."""
         edges = np.linspace(0, length, (self.threads if len(active) < 4 * self.threads else 1) + 1).astype(np.int64)
-        return np.array([(m, a, b) for m in active for a, b in pairwise(edges)], np.int64)
+        cuts = [(m, a, b) for m in active for a, b in pairwise(edges)]
+        return np.array(cuts, np.int64).reshape(-1, 3)
 
     def invert(self, active: Array, v: Array, cells: Cells, W: Array) -> None:
         """W <- waves of the displacements K0^-1 v."""
@@ -84,6 +85,12 @@ class Box:
             self.run(along_waves, tasks, flat, self.green, cells)
         else:
             self.run(along_rows, tasks, flat, self.rows, self.warm, self.line, self.ring, self.constant)
+
+    def preconditioned(self, v: Array, cells: Cells, W: Array) -> None:
+        """v <- K0^-1 v on the support: the transforms and the Green operator of an iteration, and nothing else."""
+        active = np.arange(len(v))
+        self.invert(active, v, cells, W)
+        self.run(displacements, self.tasks(active, self.nodes[0]), W, self.support, self.green, cells, v)
 
     def waves(self, count: int) -> Array:
         return np.empty((count, self.nodes[0], 3, *self.sides), self.kind)
@@ -110,6 +117,12 @@ class Box:
         self.run(remain, planes, self.support, cells, s, r, sums)
         gamma, delta, square = sums.sum(axis=1).T
         return np.sqrt(square), totals.sum(axis=1), gamma + delta
+
+    def length_of(self, r: Array, cells: Cells) -> Array:
+        """Lengths of vectors."""
+        sums, planes = np.zeros((len(r), self.nodes[0], 3)), self.tasks(np.arange(len(r)), self.nodes[0])
+        self.run(remain, planes, self.support, cells, np.zeros_like(r), r, sums)
+        return np.sqrt(sums[:, :, 2].sum(axis=1))
 
     def conjugate(self, r: Array, s: Array, cells: Cells, goal: Array, limit: int) -> Array:
         """Iterations from s = 0 until the length of each r is at most its goal; their numbers."""
@@ -138,7 +151,7 @@ class Box:
 
 
 class Solved(NamedTuple):
-    """By load: (R, 6) integral of the contrast stress, (R,) work of the residual u.f, iterations, relative residual (a bound),
+    """By load: (R, 6) integral of the contrast stress, (R,) work of the residual u.f, iterations, relative residual (at most),
     length of the load, (R, n) forces s."""
 
     total: Array
@@ -172,7 +185,8 @@ def refined(box: Callable[[Any], Box], kinds: Sequence[Any], cells: Cells, E: Ar
             s += unit[:, None] * change
             before = size
             size, total, gap = exact.residual(E, s, cells, True, r)
-            if (size < 0.5 * before)[todo].all():
+            better = (size < 0.5 * before)[todo]
+            if (better | (size <= goal)[todo]).all() or (kind.itemsize == 8 and better.any()):
                 continue
         left.pop(0)
     # a last step along the fluctuation itself leaves no work in the residual: Hill-Mandel to rounding
@@ -181,8 +195,12 @@ def refined(box: Callable[[Any], Box], kinds: Sequence[Any], cells: Cells, E: Ar
     total = total + share[:, None] * (total - rest)
     s *= (1.0 + share)[:, None]
     gap = gap + share * stiff
-    bound = (1.0 + share) * size + np.abs(share) * first
-    return Solved(total, gap, steps, tolerance * bound / np.where(goal > 0, goal, 1.0), first, s)
+    length = (1.0 + share) * size + np.abs(share) * first
+    if (length > goal).any() and steps.any():  # a bound; the length itself
+        load = np.empty_like(r)
+        exact.residual(E, np.zeros_like(s), cells, False, load)
+        length = exact.length_of((1.0 + share)[:, None] * r - share[:, None] * load, cells)
+    return Solved(total, gap, steps, tolerance * length / np.where(goal > 0, goal, 1.0), first, s)
 
 
 def support_of(extent: Array, nodes: Triple, centres: Triple) -> Support:

@@ -250,11 +250,11 @@ def test_settings_that_make_no_sense_are_refused() -> None:
 
 
 def test_fields_are_found_by_name() -> None:
-    assert coarse.names() == ("driver", "fluid", "heat", "scalar", "solid", "structure")
+    assert coarse.names() == ("bar", "driver", "fluid", "heat", "scalar", "solid", "structure")
     assert coarse.find("heat") is Heat
     with pytest.raises(BadInput, match="no coarse field is called 'haet'") as caught:
         coarse.find("haet")
     assert caught.value.hint == "did you mean 'heat'?"
     with pytest.raises(BadInput) as caught:
         coarse.find("composition")
-    assert "there are: driver" in caught.value.hint
+    assert "there are: bar, driver" in caught.value.hint

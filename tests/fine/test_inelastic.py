@@ -14,7 +14,7 @@ from hpcms.errors import BadInput
 from hpcms.fine.inelastic import Inelastic
 from hpcms.fine.laminate import effective
 from hpcms.kernels import hex8_laws
-from hpcms.kernels.cell_elastic import ElasticCell
+from hpcms.kernels.cell_elastic import ElasticCell, labelled
 from hpcms.kernels.law_cell import LawSolver, Start
 from hpcms.kernels.law_grid import LawGrid
 from hpcms.kernels.laws import Law, at_points, find
@@ -59,7 +59,7 @@ def test_elastic_cell_equals_the_linear_solver() -> None:
     phase = foam(1)
     E, nu = np.array([1.0, 10.0]), np.array([0.3, 0.2])
     lam, mu = E * nu / ((1 + nu) * (1 - 2 * nu)), E / (2 * (1 + nu))
-    want = ElasticCell(lam[phase], mu[phase]).solve(EPS, 1e-10)
+    want = ElasticCell(*labelled(lam[phase], mu[phase])).solve(EPS, 1e-10)
     model = Inelastic({"a": ELASTIC(youngs_modulus=1.0), "b": ELASTIC(youngs_modulus=10.0, poisson_ratio=0.2)}, 1e-10)
     answers, _, _ = solve(model, model.begin(regions(phase)), drive(EPS))
     np.testing.assert_allclose(answers["stress"][0], want.stress, rtol=1e-8)

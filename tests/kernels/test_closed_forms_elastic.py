@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcms.kernels.cell_elastic import ElasticCell
+from hpcms.kernels.cell_elastic import ElasticCell, labelled
 from hpcms.problem.generators import sphere
 
 ROOT = np.sqrt(2.0)
@@ -21,7 +21,7 @@ def lame(E: np.ndarray, nu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def stiffness(lam: np.ndarray, mu: np.ndarray, spacing: tuple[float, float, float], tolerance: float) -> np.ndarray:
-    cell = ElasticCell(lam, mu, spacing)
+    cell = ElasticCell(*labelled(lam, mu), spacing)
     return np.array([cell.solve(e, tolerance).stress for e in np.eye(6)]).T
 
 
@@ -67,7 +67,7 @@ def test_hills_lemma(seed: int, contrast: float, boundary: str, nu: float) -> No
     rng = np.random.default_rng(seed)
     E = np.where(rng.random((5, 4, 3)) < 0.4, 10.0**contrast, 1.0)
     strain = rng.normal(size=6)
-    found = ElasticCell(*lame(E, np.full(E.shape, nu)), (1.0, 0.7, 1.6), boundary).solve(strain, 1e-4)
+    found = ElasticCell(*labelled(*lame(E, np.full(E.shape, nu))), (1.0, 0.7, 1.6), boundary).solve(strain, 1e-4)
     assert found.work == pytest.approx(found.stress @ strain, rel=1e-10)
     assert found.work > 0
 
@@ -115,7 +115,7 @@ def core_error(edge: int, E: float, nu: tuple[float, float], load: np.ndarray) -
     """
     image = sphere((edge,) * 3, 0.01).astype(bool)
     (l1, m1), (l2, m2) = lame(1.0, nu[0]), lame(E, nu[1])
-    found = ElasticCell(np.where(image, l2, l1), np.where(image, m2, m1)).solve(load, 1e-6)
+    found = ElasticCell(*labelled(np.where(image, l2, l1), np.where(image, m2, m1))).solve(load, 1e-6)
     H = np.zeros((3, 3, *image.shape))
     for d in range(3):
         slope = np.roll(found.displacement, -1, d + 1) - found.displacement

@@ -43,7 +43,7 @@ def _columns(E: float, nu: float, image: Array, loads: Sequence[int], tolerance:
     lam, mu = E * nu / ((1 + nu) * (1 - 2 * nu)), E / (2 * (1 + nu))
     C = np.zeros((6, 6))
     split = SplitCell(np.asarray(image.any(axis=2)), image.shape[2], lam, mu) if kind == "split" else None
-    layer = ElasticCell(np.where(image, 0.0, lam), np.where(image, 0.0, mu)) if kind == "layer" else None
+    layer = ElasticCell(image.astype(np.uint8), np.array([[lam, mu], [0.0, 0.0]])) if kind == "layer" else None
     for i in loads:
         residual = np.inf
         if split is not None:
