@@ -118,10 +118,14 @@ def coefficients(Y: Array, Z: Array, h: float, lam: float, mu: float, ring: int,
 
 @numba.njit(**JIT)
 def _line(s: Array, nodes: int, stiffness: float) -> None:
-    """A mode that is constant along y and z: -u[i-1] + 2 u[i] - u[i+1] = (s[i] - mean s) / stiffness, mean u zero; in place."""
+    """A mode that is constant along y and z: -u[i-1] + 2 u[i] - u[i+1] = (s[i] - mean s) / stiffness; in place.
+
+    The mean of u is that of s by the stiffness of the longest wave: forces add up to zero but for rounding, which so decays.
+    """
     f, u = np.zeros(nodes), np.zeros(nodes)
     f[: s.size] = s
-    f -= f.mean()
+    mean = f.mean()
+    f -= mean
     slope, start = 0.0, 0.0
     for i in range(nodes):  # start: the first slope that closes the ring
         slope -= f[i] / stiffness
@@ -130,7 +134,7 @@ def _line(s: Array, nodes: int, stiffness: float) -> None:
     for i in range(1, nodes):
         slope -= f[i - 1] / stiffness
         u[i] = u[i - 1] + slope
-    u -= u.mean()
+    u += mean / stiffness * (0.5 * nodes / np.pi) ** 2 - u.mean()
     s[:] = u[: s.size]
 
 
