@@ -123,7 +123,7 @@ class LawSolver:
                     kernels.keep(w, kept[k][own])
         grid.close(self.f, self.sums[:6] - self.target / ENGINEERING * grid.volume)
 
-    def _stress(self) -> Array:
+    def stress(self) -> Array:
         """(6,) mean stress."""
         stress: Array = self.sums[:6] * ENGINEERING / self.grid.volume
         return stress
@@ -167,7 +167,7 @@ class LawSolver:
         """Mean stress at the start of the step."""
         self.prepare(start)
         self.evaluate(start.u0, self._fixed(start.strain0))
-        return self._stress()
+        return self.stress()
 
     def _fixed(self, strain: Array) -> Array:
         """The part of a mean strain that is not in the vector."""
@@ -300,7 +300,7 @@ class LawSolver:
         for count in range(4):
             inner, before = u.copy(), start.u0.copy()
             inner[grid.nodes :], before[grid.nodes :] = 0.0, 0.0
-            work = norm(self._stress()) * max(norm(grid.strain(u, fixed)), TINY) * grid.volume
+            work = norm(self.stress()) * max(norm(grid.strain(u, fixed)), TINY) * grid.volume
             gap = max(abs(dot(inner, self.f)), abs(dot(before, self.f)))
             rows = [
                 row / norm(row) for row in (inner, before, *(done.response if count == 0 else [])) if norm(row) > 0.0
@@ -324,7 +324,7 @@ class LawSolver:
         if not done.history:
             done.history = [np.zeros_like(h) for h in self.history]
             self.evaluate(done.u, fixed, done.history)
-        done.strain, done.stress = grid.strain(done.u, fixed), self._stress()
+        done.strain, done.stress = grid.strain(done.u, fixed), self.stress()
         done.energy, done.dissipated = (self.sums[7:] / grid.volume).tolist()
         done.residual = norm(self.f) / self._scale(0.0)
         work = float(np.sqrt(self.sums[6] * grid.volume)) * norm(done.strain) + self.sums[7] + TINY
@@ -346,7 +346,7 @@ class LawSolver:
                                 start.temperature + side))  # fmt: skip
             self.evaluate(done.u, self._fixed(start.strain))
             forces.append(self.f)
-            stress.append(self._stress())
+            stress.append(self.stress())
         f, change = (forces[1] - forces[0]) / (2.0 * WARMER), (stress[1] - stress[0]) / (2.0 * WARMER)
         f[grid.nodes :] = 0.0
         for x, i in zip(done.response, start.directions, strict=True):
