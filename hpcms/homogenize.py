@@ -211,6 +211,8 @@ def _load_kernels(kind: str, boundary: str) -> None:
     cell = (np.arange(8).reshape(2, 2, 2) % 3 == 0).astype(np.uint8)
     contrast = np.array([1.0, 2.0]) if kind == "conductivity" else np.array([[1.0, 0.3], [2.0, 0.3]])
     _SOLVERS[kind](cell, contrast, (1.0, 1.0, 1.0), LOADS[kind][:1], 1e-3, boundary)
+    if kind == "conductivity" and boundary == "periodic":
+        cell_scalar.load_kernels()
 
 
 def _bounds(kind: str, properties: Array, fractions: Array, dimension: int) -> dict[str, Any]:

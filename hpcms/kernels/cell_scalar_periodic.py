@@ -29,7 +29,7 @@ from hpcms.kernels.vectors import advance, directions, dot, level
 _ROUNDING = 1e-14  # nodal loads below this share of what one voxel gives are sums that cancel
 _SINGLE = 1e-4  # reduction of the residual that single precision is asked for at a time
 _DRIFT = 0.1  # share of the true residual that a replaced one may miss before directions are given up
-_LARGE = 1 << 14  # nodes of a box below which single precision gains nothing
+_LARGE = 1 << 14
 _FLAT = 100  # a direction whose stiffness by that of A0 is below so many units of rounding is not followed
 _HURRY = 0.9  # share of the wanted residual aimed at in single precision, whose own residual drifts
 
@@ -62,12 +62,14 @@ class PeriodicCell:
     """A cell with its work space, used for all its loads. ``k``: (P,) conductivity of each label in ``phase``.
 
     ``single``: iterate in single precision as far as it goes; ``octant``: use the mirror symmetry where there is one.
+    ``large``: nodes of a box from which on single precision gains something.
     """
 
-    def __init__(self, phase: Array, k: Array, spacing: Spacing, single: bool = True, octant: bool = True) -> None:
+    def __init__(self, phase: Array, k: Array, spacing: Spacing, single: bool = True, octant: bool = True,
+                 large: int = _LARGE) -> None:  # fmt: skip
         self.frame = frame = framed(phase, k, spacing, octant)
         self.copies = 8 if frame.octant else 1
-        self.kinds = (np.float32, np.float64) if single and np.prod(frame.box) > _LARGE else (np.float64,)
+        self.kinds = (np.float32, np.float64) if single and np.prod(frame.box) > large else (np.float64,)
         self.extent, weights = hex8_scalar.extents(frame.contrast), hex8_scalar.weights(frame.spacing)
         self.stencil = {kind: (frame.contrast.astype(kind), weights.astype(kind)) for kind in {*self.kinds, np.float64}}
         self.greens: dict[tuple[int, Any], Any] = {}
