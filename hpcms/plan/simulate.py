@@ -30,7 +30,7 @@ MOST_EVENTS = 10**8
 class Simulated:
     """Seconds; ``workers`` is P. ``path``: by step and model, the drives; ``ends``: by step, the coarse state.
 
-    ``lb0`` = max(T1 / P, the slowest batch's work, the coarse work); ``span`` is LB2. ``wasted``: work of records ahead that
+    ``lb0`` = max(fine work / P, the slowest batch's work, the coarse work); ``span`` is LB2. ``wasted``: work of records ahead that
     did not count in the end; ``waits``: worker seconds without a task, by cause. ``order``: what was told, step by step.
     """
 
@@ -132,7 +132,8 @@ class Simulation:
             total["sweeps"] += len(scheme.sweeps)
             for name, value in getattr(scheme, "meta", {}).items():
                 total[name] += bool(value) if name == "fallback" else value
-        lb0 = max(self.work / self.machine.workers, self.coarse_work, *(s.max() for s in self._sums.values()))
+        fine = self.work - self.coarse_work  # the driver is beside the workers
+        lb0 = max(fine / self.machine.workers, self.coarse_work, *(s.max() for s in self._sums.values()))
         return Simulated(
             self.now, self.machine.workers, self.work, self.coarse_work, self.deepest, float(lb0), self.tasks,
             self.iterations, total["sweeps"], total["ahead"], total["ahead_kept"], total["coarse_ahead"],
@@ -195,12 +196,10 @@ class Simulation:
         costs = np.add.reduceat(self.costs.of(request.model, rows, iterations), firsts[:-1]) + self.costs.batch
         costs = costs * self._draw(len(costs))
         self.iterations += int(iterations.sum())
-        self._sums[request.model][request.batches] += costs
         known = self._u_depth.setdefault(request.step, self._u_depth.get(request.step - 1, 0.0))
         depth = np.maximum(self._chain[request.model][request.batches], known) + costs
         sent = _Sent(request, rows, answers, state, costs, firsts, depth, len(costs))
-        self.work, self.tasks = self.work + float(costs.sum()), self.tasks + len(costs)
-        self.deepest = max(self.deepest, float(depth.max(initial=0.0)))
+        self.tasks += len(costs)
         for k in np.argsort(-costs, kind="stable").tolist():
             self._serial += 1
             heapq.heappush(self._pending, (-float(costs[k]), self._serial, sent, k))
@@ -237,6 +236,9 @@ class Simulation:
             sent, k = what
             self.busy -= 1
             sent.open -= 1
+            cost = float(sent.costs[k])  # what nobody waits for in the end does not count
+            self.work, self.deepest = self.work + cost, max(self.deepest, float(sent.depth[k]))
+            self._sums[sent.request.model][sent.request.batches[k]] += cost
             self._fill()
             ended.setdefault(id(sent), (sent, []))[1].append(k)
         self._tell_all(scheme, ended)
