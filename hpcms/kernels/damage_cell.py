@@ -151,9 +151,7 @@ class DamageSolver:
         mu = 0.5 * float((self._by_point(1) * g).sum()) / (8 * self.solid)
         bulk = float((self._by_point(0) * g).sum()) / (8 * self.solid)
         self.green.set_moduli(bulk - 2.0 * mu / 3.0, mu)
-        stiff = float(self.moduli.max(initial=0.0)) * cell.volume / max(cell.spacing)
-        # what the strain and the fluctuation that it starts from could cause: a strain of zero leaves no load to compare with
-        scale = stiff * (norm(strain) + norm(u.reshape(-1)) / min(cell.spacing) / float(np.sqrt(u.size)))
+        scale = float(self.moduli.max(initial=0.0)) * norm(strain) * cell.volume / max(cell.spacing)
         factor, size, goal = g, 0.0, 0.0
         for _ in range(SIGNS):
             if self.options.split:

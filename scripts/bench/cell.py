@@ -89,12 +89,11 @@ def conduction(n: int, contrast: float, mirrored: bool, yardstick: measure.Yards
         lambda: cell_scalar.effective(phase, k, edges, 1e-6, axes=(0,)), other, repeats
     )
     steps = found.outcomes[0].linear_iterations
-    floor = passes = None
-    if not mirrored:
-        cell = PeriodicCell(phase, k, edges)
-        source, out = np.ones(cell.frame.box), np.empty(cell.frame.box)
-        floor = steps * measure.median(lambda: cell.green.solve(source, out), 3)
-        passes = steps * 11 * source.nbytes * measure.stream()
+    cell = PeriodicCell(phase, k, edges)
+    kind = cell.kinds[0]
+    green, source, out = cell._green(0, kind), np.ones(cell.frame.box, kind), np.empty(cell.frame.box, kind)
+    floor = steps * measure.median(lambda: green.solve(source, out), 3)
+    passes = steps * 11 * source.nbytes * measure.stream()
     name = f"conduction {n} contrast {contrast:g} {'mirrored' if mirrored else 'general'}"
     return row(name, seconds, steps, phase.size, floor, passes, ratio, None)
 
