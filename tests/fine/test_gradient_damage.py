@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hpcms.contracts import Arrays, FineModel, Regions
 from hpcms.errors import BadInput
@@ -86,6 +88,31 @@ def test_energy_balances_with_order_one_in_the_step() -> None:
             stress, lost = answers["stress"][0, 0], lost + answers["dissipation"][0]
         gaps.append(abs(work - answers["energy"][0] - lost))
     assert np.all(np.abs(np.diff(np.log2(gaps)) + 1) < 0.1), gaps
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    st.lists(st.lists(st.floats(-0.6, 0.6), min_size=6, max_size=6), min_size=2, max_size=3),
+    st.sampled_from(["AT1", "AT2"]),
+    st.sampled_from(["none", "volumetric"]),
+    st.integers(0, 10**6),
+)
+def test_on_any_path_damage_grows_and_work_is_that_of_the_means(
+    path: list[list[float]], kind: str, split: str, seed: int
+) -> None:
+    image = np.random.default_rng(seed).integers(0, 3, (4, 3, 3))
+    model = Damage({"a": DamagePhase(E, 0.2, GC), "b": DamagePhase(4 * E, 0.3, 2 * GC), "void": DamagePhase()}, LENGTH,
+                   kind, split)  # fmt: skip
+    state = begin(model, image, 3e-3)
+    for strain in UNIT * np.array(path):
+        answers, new = solve(model, strain, state)
+        assert np.all(new["damage"] >= state["damage"])
+        assert new["damage"].max() <= 1.0
+        size = np.linalg.norm(answers["stress"]) * np.linalg.norm(strain)
+        assert abs(answers["work"][0] - answers["stress"][0] @ strain) <= 1e-10 * (size + 1e-300)
+        assert answers["energy"][0] == pytest.approx(0.5 * answers["work"][0], rel=1e-5, abs=1e-12 * E * UNIT**2)
+        assert answers["dissipation"][0] >= -1e-7 * E * UNIT**2
+        state = new
 
 
 def test_damage_never_heals_and_unloading_is_along_the_secant() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hpcms.contracts import Arrays, FineModel, Regions
 from hpcms.errors import BadInput
@@ -132,6 +134,23 @@ def test_stress_and_tangent_are_derivatives(other: int) -> None:
 def test_work_is_that_of_the_means(other: int) -> None:
     answers, _ = solve(BENT, begin(cell(5, other=other)), Hyperelastic(PHASES, tolerance=1e-6))
     assert abs(answers["work"] - answers["stress"] @ BENT.ravel()) <= 1e-11 * abs(answers["work"])
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.lists(st.floats(-0.6, 0.6), min_size=9, max_size=9), st.integers(0, 10**6), st.integers(1, 2))
+def test_any_deformation_is_answered_or_refused_with_advice(entries: list[float], seed: int, other: int) -> None:
+    """Stored energy is never negative, work is that of the means, and P F^T is symmetric: no moment is left."""
+    F = np.eye(3) + np.array(entries).reshape(3, 3)
+    image = cell(seed, (4, 3, 3), other)
+    answers, _, outcomes = MODEL.solve({"deformation": F.reshape(1, 9)}, begin(image), np.zeros(1, np.uint64))
+    if not outcomes[0].ok:
+        assert "step" in outcomes[0].reason
+        assert np.linalg.det(F) <= 0 or other == 2 or np.linalg.svd(F)[1][-1] < 0.3
+        return
+    P, size = answers["stress"][0].reshape(3, 3), np.abs(answers["stress"][0]).max()
+    assert answers["energy"][0] >= 0
+    assert abs(answers["work"][0] - (P * F).sum()) <= 1e-10 * size * np.linalg.norm(F)
+    np.testing.assert_allclose(P @ F.T, (P @ F.T).T, rtol=0, atol=1e-7 * size)
 
 
 def test_one_long_step_ends_where_short_ones_do() -> None:
