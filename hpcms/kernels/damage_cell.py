@@ -165,6 +165,12 @@ class DamageSolver:
             u += self._linear(r, factor, g, 0.3 * goal)
         return size <= goal, size / (goal + 1e-300) * self.options.tolerance, factor
 
+    def _share(self, u: Array, strain: Array, g: Array) -> float:
+        """How much of the fluctuation u suits the mean strain best; nothing of it where the strain is back at zero."""
+        push = self._forces(np.zeros_like(u), strain, g, g)[0]
+        stiff = dot(u.reshape(-1), self._forces(u, np.zeros(6), g, g)[0].reshape(-1))
+        return -dot(u.reshape(-1), push.reshape(-1)) / stiff if stiff > 0.0 else 0.0
+
     def _by_point(self, which: int) -> Array:
         return np.tile(self.moduli[:, which], 8)
 
@@ -262,6 +268,7 @@ class DamageSolver:
         """Alternates from the damage ``lower`` of the step before; u (3, nodes + 1) and response: first iterates."""
         solved = Step(False, "", u=u.copy(), d=lower.copy(), response=response.copy())
         self.linear, change, u = 0, np.inf, solved.u
+        u *= self._share(u, strain, self._remains(lower))
         for solved.alternations in range(1, self.options.limit + 1):
             g = self._remains(solved.d)
             balanced, solved.residual, factor = self._equilibrium(u, strain, g)

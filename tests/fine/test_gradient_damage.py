@@ -264,6 +264,19 @@ def test_split_lets_cracks_close() -> None:
         )
 
 
+def test_unloaded_to_zero_a_cell_is_free_of_stress() -> None:
+    """The fluctuation of the step before is no obstacle, however large it is beside the strain of this one."""
+    image = np.random.default_rng(0).integers(0, 2, (4, 3, 3)) * 2
+    model = Damage(BAR, LENGTH)
+    _, state = solve(model, 0.5 * UNIT * np.eye(6)[5], begin(model, image, 3e-3))
+    zero, _ = solve(model, np.zeros(6), state)
+    assert not zero["stress"].any()
+    tiny, _ = solve(model, 1e-14 * UNIT * np.eye(6)[5], state)
+    np.testing.assert_allclose(
+        tiny["stress"][0], 1e-14 * UNIT * tiny["tangent"][0, :, 5], rtol=0, atol=1e-19 * E * UNIT
+    )
+
+
 def test_what_does_not_break_stays_whole() -> None:
     model = Damage({"a": DamagePhase(E, 0.2)}, LENGTH)
     answers, state = solve(model, one(1.0), begin(model, np.zeros((2, 2, 2))))
