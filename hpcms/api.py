@@ -23,13 +23,15 @@ def run(
     plugins: bool = False,
     overrides: Mapping[str, object] | None = None,
     progress: Progress | None = None,
+    replay: Path | str | None = None,
 ) -> Summary:
     """Run a job file into the folder ``out``, check its claims and write its report.
 
     ``size``: ci, node or cluster. ``on``: inline, local[:N] or slurm[:PROFILE]. ``overrides``: dotted keys of the job.
+    ``replay``: the folder of a run whose order of answers is repeated, for the same bits in schemes without barrier.
     """
-    summary = engine.run(job, size=size, on=on, out=out, plugins=plugins, overrides=overrides, progress=progress)
-    return _finish(summary)
+    settings = {"size": size, "on": on, "out": out, "plugins": plugins, "overrides": overrides, "replay": replay}
+    return _finish(engine.run(job, progress=progress, **settings))
 
 
 def resume(

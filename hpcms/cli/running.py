@@ -31,19 +31,33 @@ from hpcms.cli.progress import Progress
 @size_option
 @on_option
 @click.option("--out", type=click.Path(path_type=Path), help="The folder of the run; default: a new one under runs/.")
+@click.option(
+    "--replay",
+    type=click.Path(path_type=Path),
+    metavar="RUNDIR",
+    help="Repeat the order of answers of that run: the same bits in schemes without barrier.",
+)
 @set_option
 @plugins_option
 @json_option
 def run(
-    job: Path, size: str | None, on: str, out: Path | None, settings: tuple[str, ...], plugins: bool, as_json: bool
+    job: Path,
+    size: str | None,
+    on: str,
+    out: Path | None,
+    replay: Path | None,
+    settings: tuple[str, ...],
+    plugins: bool,
+    as_json: bool,
 ) -> None:
     """Run a job."""
     from hpcms import api
 
     with Progress() as progress, patient():
         summary = api.run(
-            job, size=size, on=on, out=out, plugins=plugins, overrides=overrides(settings), progress=progress
-        )
+            job, size=size, on=on, out=out, plugins=plugins, overrides=overrides(settings), progress=progress,
+            replay=replay and run_folder(replay),
+        )  # fmt: skip
     _finish(summary.json(), as_json)
 
 

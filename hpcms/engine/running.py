@@ -7,7 +7,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,8 @@ def run(
     ``replay``: the folder of a run of the same job; answers are told in its order, whatever comes first this time.
     """
     loaded = load_job(Path(job), size=size, overrides=overrides, plugins=plugins)
-    problem = built(loaded)
+    orders, rows = orders_of(replay, loaded) if replay is not None else ([], None)
+    problem = built(loaded, rows)
     refuse(estimate(problem, on, sample=1), on)
     rundir = Path(out) if out is not None else default_folder(loaded)
     if rundir.exists() and (not rundir.is_dir() or any(rundir.iterdir())):
@@ -74,19 +75,21 @@ def run(
         "overrides": dict(overrides or {}), "physics": loaded.physics_hash, "rows": rows_of(problem),
     }  # fmt: skip
     write_json(rundir / "how.json", how)
-    return _execute(problem, _created(problem, rundir), rundir, on, progress, True, orders_of(replay))
+    return _execute(problem, _created(problem, rundir), rundir, on, progress, True, orders)
 
 
-def orders_of(rundir: Path | str | None) -> list[dict[str, Any]] | None:
-    """By step, the order in which a run was told its answers, and its workers."""
-    if rundir is None:
-        return None
+def orders_of(rundir: Path | str, job: Job) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """By step, the order in which a run of the same job was told its answers, and its workers; the rows of its batches."""
+    how = how_of(Path(rundir))
+    if how["physics"] != job.physics_hash:
+        raise BadInput(
+            f"{rundir} is a run of another job, or at other settings", "replay it with its own job and --set"
+        )
     orders = [meta.get("order") for meta in open_run(rundir).steps()[1:]]
     if not all(orders):
-        raise BadInput(
-            f"{rundir} has no order to replay", "the order matters, and is recorded, in schemes without barrier"
-        )
-    return [dict(order) for order in orders if order]
+        hint = "the order matters, and is recorded, in the schemes barrier_free and speculative"
+        raise BadInput(f"{rundir} has no order to replay", hint)
+    return [dict(order) for order in orders if order], how["rows"]
 
 
 def _created(problem: Problem, rundir: Path) -> RunStore:
@@ -177,7 +180,7 @@ def closing(store: RunStore) -> Iterator[RunStore]:
 
 def _execute(
     problem: Problem, store: RunStore, rundir: Path, on: str, progress: Progress | None, fresh: bool,
-    orders: list[dict[str, Any]] | None = None,
+    orders: Sequence[dict[str, Any]] = (),
 ) -> Summary:  # fmt: skip
     began, cpu = time.monotonic(), time.process_time()
     tell = progress or Silent()

@@ -84,6 +84,7 @@ def unphysical_tangents(context: Context) -> float:
     return float((~(least & most & definite & same)).sum())
 
 
+@further_runs
 def cell_time_over_call_time(context: Context, edge: int = 32) -> float:
     """CPU time of a cell of ``edge``^3 voxels over that of a call of the surrogate, medians of five."""
     process = _process(context)
