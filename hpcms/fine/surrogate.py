@@ -53,7 +53,7 @@ class Learned:
     """
 
     params: Surrogate
-    inner: FineModel
+    inner: Any  # a FineModel of phases, as ``__post_init__`` makes sure
 
     def __post_init__(self) -> None:
         phases = getattr(self.inner, "phases", None)
@@ -64,8 +64,9 @@ class Learned:
         for name, phase in phases.items():
             other = [key for key, value in vars(phase).items() if key not in KNOWN and value]
             if other:
-                text = f"surrogate: {self.params.fine!r} is not linear: phase {name!r} has {other[0]}"
-                raise BadInput(text, "a cell with memory cannot be learned from its fractions; ask it directly")
+                text = f"surrogate: {self.params.fine!r} is not linear and isotropic: phase {name!r} has {other[0]}"
+                hint = "the fractions of such phases do not tell the tangent of a cell; ask it directly"
+                raise BadInput(text, hint)
         unknown = [name for name in self.inner.answers if name not in (*DERIVED, self._flux)]
         if unknown or bool(getattr(self.inner, "plane", "")):
             what = f"answers {unknown[0]}" if unknown else "solves plane drives only"
@@ -97,7 +98,7 @@ class Learned:
 
     def begin(self, regions: Regions) -> Arrays:
         """The fine model at rest, nothing known."""
-        phases: dict[str, Any] = self.inner.phases  # type: ignore[attr-defined]
+        phases: dict[str, Any] = self.inner.phases
         fraction, d = np.zeros((len(regions), len(phases))), 3 if self._conducts else 6
         if regions.phases.size:
             for label, name in enumerate(regions.names):
@@ -153,7 +154,7 @@ class Learned:
         return lower, upper
 
     def _tensors(self) -> Array:
-        phases = list(self.inner.phases.values())  # type: ignore[attr-defined]
+        phases = list(self.inner.phases.values())
         if self._conducts:
             return np.array([phase.conductivity * np.eye(3) for phase in phases])
         one, unit = np.array([1.0, 1, 1, 0, 0, 0]), np.eye(6)
@@ -167,7 +168,7 @@ class Learned:
         """Conductivities of isotropic cells, brought between the bounds of Hashin and Shtrikman."""
         if not (self.params.isotropic and self._conducts and len(K)):
             return K
-        k = np.array([phase.conductivity for phase in self.inner.phases.values()])  # type: ignore[attr-defined]
+        k = np.array([phase.conductivity for phase in self.inner.phases.values()])
         limits = [bounds.conductivity(k, f / f.sum()) for f in fraction]
         value, frame = np.linalg.eigh(K)
         value = np.clip(value.T, [b.lower for b in limits], [b.upper for b in limits]).T
@@ -175,11 +176,11 @@ class Learned:
 
     def _answer(self, drive: Arrays, state: Arrays) -> Arrays:
         """All answers from the tangents, exact in energy; densities by the fractions."""
-        given, T = drive[self.inner.pairing[0]], state["known"]  # type: ignore[index]
+        given, T = drive[self.inner.pairing[0]], state["known"]
         T = -T if self._conducts else T
         flux = np.einsum("rij,rj->ri", T, given)
         work = (flux * given).sum(axis=1)
-        phases = list(self.inner.phases.values())  # type: ignore[attr-defined]
+        phases = list(self.inner.phases.values())
         mass = np.array([getattr(phase, "density", 0.0) for phase in phases])
         heat = np.array([getattr(phase, "heat_capacity", 0.0) for phase in phases])
         zero, fraction = np.zeros_like(flux), state["fraction"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcms.contracts import Arrays, Regions
+from hpcms.contracts import Arrays, FineModel, Regions
 from hpcms.engine.planning import built
 from hpcms.errors import BadInput
 from hpcms.fine.conduction import Conduction, ConductionPhase
@@ -87,7 +87,8 @@ def test_elastic_layers_are_learned_from_a_few_of_them() -> None:
     assert all(np.array_equal(kept[name], state[name]) for name in state)
     solved = sum(o.solves for o in outcomes)
     assert 6 <= solved <= 18
-    assert solved == np.sum(answers["level"] == 3) and np.all(answers["level"] >= 2)  # noqa: PT018
+    assert solved == np.sum(answers["level"] == 3)
+    assert np.all(answers["level"] >= 2)
     gap = np.linalg.norm(answers["tangent"] - exact["tangent"], axis=(1, 2))
     assert np.all(gap < 0.01 * np.linalg.norm(exact["tangent"], axis=(1, 2)))
     assert answers["density"] == pytest.approx(exact["density"])
@@ -127,14 +128,18 @@ def test_where_it_does_not_pay_it_switches_itself_off_and_says_why() -> None:
     assert np.array_equal(done.tensors[others], K[others])
 
 
+TENSOR = ((2.0, 0.1, 0.0), (0.1, 2.0, 0.0), (0.0, 0.0, 3.0))
+
+
 @pytest.mark.parametrize(
     ("inner", "words"),
     [
-        (Solid({"ice": SolidPhase(1e10, creep=Creep(1e-24))}), "is not linear: phase 'ice' has creep"),
+        (Solid({"ice": SolidPhase(1e10, creep=Creep(1e-24))}), "is not linear and isotropic: phase 'ice' has creep"),
+        (Conduction({"ice": ConductionPhase(tensor=TENSOR)}), "phase 'ice' has tensor"),
         (Solid({"ice": SolidPhase(1e10)}, plane="xy"), "plane drives only"),
     ],
 )
-def test_cells_that_it_cannot_learn_are_refused(inner: Solid, words: str) -> None:
+def test_cells_that_it_cannot_learn_are_refused(inner: FineModel, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         Surrogate("cell").bind(inner)
 

@@ -121,7 +121,7 @@ def _beyond(context: Context, fine: str) -> tuple[Learned, Arrays, Arrays, Array
     fractions = [*np.linspace(0.05, 0.3, 60), 0.45]
     phases = np.array([sphere(SHAPE, f) for f in fractions])
     drive = {"gradient": np.tile([1.0, 0.0, 0.0], (61, 1))}
-    seeds, names = np.zeros(61, np.uint64), tuple(learned.inner.phases)  # type: ignore[attr-defined]
+    seeds, names = np.zeros(61, np.uint64), tuple(learned.inner.phases)
     state = learned.begin(Regions(np.arange(61), phases, names))
     some = {name: value[:60] for name, value in state.items()}
     _, taught, _ = learned.solve({"gradient": drive["gradient"][:60]}, some, seeds[:60])
