@@ -45,11 +45,12 @@ def simulate(
         store = running.created(problem, rundir)
         running.drive(problem, store, SimulatedExecutor(machine, rundir, loading), rundir, progress)
         opened = open_run(rundir)
-        records, steps = opened.records(), opened.steps()
+        records, steps, state_hash = opened.records(), opened.steps(), opened.head.state_hash
     wall, seen = elapsed(records), efficiency(records, machine.workers)
     ratios = {"t_over_lb0": "lower_bound_s", "t_over_lb1": "lb1_s", "t_over_lb2": "span_s"}
     return {
         "machine": asdict(machine), "wall_s": wall, **seen, "ahead": ahead(records, steps), "tasks": len(records),
+        "state_hash": state_hash,
         **{name: wall / seen[bound] if seen[bound] > 0 else 0.0 for name, bound in ratios.items()},
     }  # fmt: skip
 
