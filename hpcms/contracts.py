@@ -313,6 +313,10 @@ class Executor(Protocol):
 
     def release(self, refs: Iterable[Ref]) -> None: ...
 
+    def describe(self) -> dict[str, Any]:
+        """What kind of executor this is, its workers, versions."""
+        ...
+
     def close(self) -> None: ...
 
 

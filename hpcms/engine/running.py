@@ -30,6 +30,7 @@ from hpcms.store.manifest import begun
 from hpcms.store.run import OpenedRun, open_run
 
 DEADLINE = 3600.0  # seconds without any finished task after which a run gives up
+MANY = 10**4  # batches beyond which each worker keeps a queue of its own
 UNITS = {
     "temperature": "K", "displacement": "m", "strain": "1", "deformation": "1", "stress": "Pa", "tangent": "Pa", "gradient": "K/m",
     "flux": "W/m2", "work": "J/m3", "energy": "J/m3", "dissipation": "J/m3", "creep_rate": "1/s", "density": "kg/m3",
@@ -170,6 +171,12 @@ def rows_of(problem: Problem) -> dict[str, int]:
     return {name: part.batches[0][1] for name, part in problem.parts.items()}
 
 
+def agents_for(problem: Problem, on: str) -> bool:
+    """Whether workers keep queues of their own: what the job says, else where a scheduler would be asked too often."""
+    wanted = problem.job.coupling.agents
+    return sum(len(p.batches) for p in problem.parts.values()) > MANY and on != "inline" if wanted == "auto" else wanted
+
+
 @contextlib.contextmanager
 def closing(store: RunStore) -> Iterator[RunStore]:
     """Give the lease back whatever happens."""
@@ -184,7 +191,7 @@ def _execute(
     orders: Sequence[dict[str, Any]] = (),
 ) -> Summary:  # fmt: skip
     began, cpu = time.monotonic(), time.process_time()
-    executor = open_executor(on, None, rundir)
+    executor = open_executor(on, None, rundir, agents=agents_for(problem, on))
     workers, retries = drive(problem, store, executor, rundir, progress, on, fresh, orders)
     return summarise(problem, rundir, on, workers, retries, time.monotonic() - began, time.process_time() - cpu)
 
