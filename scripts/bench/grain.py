@@ -23,26 +23,14 @@ from hpcms.cluster import open_executor
 from hpcms.cluster.agents import Agents
 from hpcms.cluster.remote import RemoteExecutor
 from hpcms.engine.exchange import batches
+from hpcms.verify.quantities import scaling
 
 REGIONS, TASK, IDLE = 100_000, 0.1, 3.0
 
 
 def burn(rows: int, each: float) -> float:
     """CPU seconds spent on ``rows`` regions."""
-    start = time.process_time()
-    while time.process_time() - start < rows * each:
-        pass
-    return time.process_time() - start
-
-
-def cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def spent(processes: list[psutil.Process]) -> float:
-    """CPU seconds of all."""
-    return sum(cpu(p) for p in processes)
+    return scaling.burn(rows * each)
 
 
 def sweep(regions: int, rows: int, each: float, agents: bool) -> dict[str, Any]:
@@ -56,15 +44,15 @@ def sweep(regions: int, rows: int, each: float, agents: bool) -> dict[str, Any]:
         hub = psutil.Process(remote._hub.process.pid)
         processes = [psutil.Process(), hub, *hub.children(recursive=True)]
         executor.results([executor.submit(burn, 1, 0.0, key=f"warm/{i}") for i in range(8)], 60.0)
-        idle, began = spent(processes), time.monotonic()
+        idle, began = scaling.spent(processes), time.monotonic()
         time.sleep(IDLE)
-        idle = (spent(processes) - idle) / (time.monotonic() - began)  # CPU seconds a second
-        before, began = spent(processes), time.monotonic()
+        idle = (scaling.spent(processes) - idle) / (time.monotonic() - began)  # CPU seconds a second
+        before, began = scaling.spent(processes), time.monotonic()
         cut = batches(regions, rows)
         refs = [executor.submit(burn, hi - lo, each, key=f"fine/{lo}") for lo, hi in cut]
         work = sum(executor.results(refs, 3600.0))
         wall = time.monotonic() - began
-        extra = spent(processes) - before - work - idle * wall
+        extra = scaling.spent(processes) - before - work - idle * wall
     return {
         "regions": regions, "tasks": len(cut), "agents": agents, "task_s": work / len(cut), "work_s": work, "wall_s": wall,
         "idle_share": idle, "overhead": extra / work, "ms_per_task": 1e3 * extra / len(cut),
