@@ -293,6 +293,10 @@ class Executor(Protocol):
     workers: int
     retries_log: list[tuple[str, str]]
 
+    def clock(self) -> float:
+        """Seconds since the epoch, as the records of tasks have them."""
+        ...
+
     def submit(self, function: Any, *args: Any, key: str, retries: int = 2) -> Ref: ...
 
     def result(self, ref: Ref, timeout: float) -> Any:
@@ -308,6 +312,10 @@ class Executor(Protocol):
         ...
 
     def release(self, refs: Iterable[Ref]) -> None: ...
+
+    def describe(self) -> dict[str, Any]:
+        """What kind of executor this is, its workers, versions."""
+        ...
 
     def close(self) -> None: ...
 

@@ -25,6 +25,8 @@ from hpcms.cli.options import (
 from hpcms.cli.output import Output, amount, table
 from hpcms.cli.progress import Progress
 
+SECONDS, RATE = click.FloatRange(min=0), click.FloatRange(min=0, min_open=True)
+
 
 @click.command()
 @job_argument
@@ -84,18 +86,58 @@ def resume(rundir: Path, on: str | None, generation: int | None, as_json: bool) 
 @set_option
 @plugins_option
 @click.option("--calibrate", is_flag=True, help="Measure how fast this machine is: core-hours within 30 %.")
+@click.option(
+    "--simulate",
+    type=click.IntRange(1, 10**6),
+    metavar="WORKERS",
+    help="Also run the job here, once, with the clocks of so many workers: wall time, bounds, idle time.",
+)
+@click.option("--latency", type=SECONDS, default=1e-3, show_default=True, help="Simulated: s until a message is there.")
+@click.option("--bandwidth", type=RATE, default=1e9, show_default=True, help="Simulated: bytes/s of a worker's link.")
+@click.option(
+    "--dispatch", type=RATE, default=1e3, show_default=True, help="Simulated: tasks/s that a queue hands out."
+)
+@click.option(
+    "--agents", type=click.IntRange(min=1), default=1, show_default=True, help="Simulated: nodes with a queue."
+)
 @json_option
 def plan(
-    job: Path, size: str | None, on: str, settings: tuple[str, ...], plugins: bool, calibrate: bool, as_json: bool
-) -> None:
-    """Show what a job will cost: tasks, memory, files, core-hours, critical path. Nothing is run."""
+    job: Path, size: str | None, on: str, settings: tuple[str, ...], plugins: bool, calibrate: bool,
+    simulate: int | None, latency: float, bandwidth: float, dispatch: float, agents: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Show what a job will cost: tasks, memory, files, core-hours, critical path. Nothing is run unless simulated."""
     from hpcms import engine
+    from hpcms.plan.machine import Machine
 
-    out = Output(as_json)
-    changes = overrides(settings)
+    out, changes = Output(as_json), overrides(settings)
     planned = engine.plan(job, size=size, on=on, plugins=plugins, overrides=changes, calibrate=calibrate)
     out.say(table(planned.table()))
-    out.result(planned.json())
+    figures = planned.json()
+    if simulate:
+        machine = Machine(simulate, latency, bandwidth, dispatch, agents)
+        with Progress() as progress:
+            seen = engine.simulate(job, machine, size=size, plugins=plugins, overrides=changes, progress=progress)
+        out.say(f"simulated on {simulate} workers: {amount(seen['wall_s'], 's')} wall")
+        out.say("\n".join(how_close(seen, simulate)))
+        figures = {**figures, "simulated": seen}
+    out.result(figures)
+
+
+def how_close(seen: dict[str, Any], workers: int) -> list[str]:
+    """Work, bounds and idle time of a run, for people."""
+    wall = seen["lower_bound_s"] / seen["efficiency"] if seen["efficiency"] else 0.0  # first task to last
+    available = workers * wall
+    bounds = {"LB0": seen["lower_bound_s"], "LB1": seen["lb1_s"], "span": seen["span_s"]}
+    ratios = ", ".join(f"{name} {amount(s, 's')} (x {wall / s:.2f})" for name, s in bounds.items() if s > 0)
+    lines = [f"  work T1 {amount(seen['work_s'], 's')}; lower bounds: {ratios}"]
+    idle = {name: s for name, s in seen["idle_s"].items() if s >= 0.005 * available}
+    if idle and available > 0:
+        lines.append("  workers idle: " + ", ".join(f"{n} {100 * s / available:.0f} %" for n, s in idle.items()))
+    if seen["ahead"].get("records"):
+        a = seen["ahead"]
+        kept = f"{100 * a['accepted']:.0f} % of {a['records']} records kept"
+        lines.append(f"  ahead of the open step: {kept}, {amount(a['wasted_s'], 's')} of work lost")
+    return lines
 
 
 @contextmanager
@@ -118,6 +160,8 @@ def _finish(summary: dict[str, Any], as_json: bool) -> None:
     out = Output(as_json)
     times = f"{amount(summary['wall_s'], 's')} wall, {amount(summary['cpu_s'], 's')} CPU"
     out.say(f"{summary['title']}: {summary['steps']} steps in {times}, {amount(summary['peak_memory_bytes'], 'B')}")
+    for line in how_close(summary, summary["workers"]):
+        out.say(line)
     c = summary["coupling"]
     traffic = f"{c['messages']} messages with {amount(c['bytes'], 'B')} between fields and ranks"
     out.say(f"  {c['sweeps']} sweeps, {c['coarse_iterations']} coarse iterations, {traffic}")

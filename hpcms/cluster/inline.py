@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ class InlineExecutor:
     """See ``hpcms.contracts.Executor``. A task that kills its process kills the driver here."""
 
     workers = 1
+    clock = staticmethod(time.time)
 
     def __init__(self, rundir: Path) -> None:
         self.retries_log: list[tuple[str, str]] = []
@@ -44,6 +46,10 @@ class InlineExecutor:
             failed = self._failed[ref.key]
             raise TaskFailed(failed.key, failed.cause) from failed.error
         return self._values[ref.key]
+
+    def value(self, ref: AnyRef) -> Any:
+        """The result, None where there is none."""
+        return self._values.get(ref.key)
 
     def results(self, refs: Sequence[AnyRef], timeout: float) -> list[Any]:
         return [self.result(ref, timeout) for ref in refs]

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from hpcms.cluster.agents import Agents
 from hpcms.cluster.environment import default_workers
 from hpcms.cluster.profile import read
 from hpcms.contracts import Executor
@@ -25,8 +26,9 @@ def open_executor(
     deaths: int = 3,
     lost_after: float | None = None,
     hung_after: float = 30.0,
+    agents: bool = False,
 ) -> Iterator[Executor]:
-    """The executor that ``on`` names, with ``workers`` worker processes.
+    """The executor that ``on`` names, with ``workers`` worker processes; with ``agents`` each keeps a queue of its own.
 
     Default of ``workers``: what ``on`` or the SLURM profile says, or one a core. ``deaths``: a task that killed so
     many workers is not run again. ``lost_after``: seconds without any worker after which ``WorkersLost`` is raised
@@ -38,7 +40,7 @@ def open_executor(
         from hpcms.cluster.inline import InlineExecutor
 
         with InlineExecutor(Path(rundir)) as inline:
-            yield inline
+            yield Agents(inline) if agents else inline
         return
     if kind not in ("local", "slurm") or (colon and not detail):
         raise BadInput(f"unknown executor {on!r}", hint=f"choose one of: {CHOICES}")
@@ -56,7 +58,7 @@ def open_executor(
             raise ResourceFailure("there is no sbatch on this machine", hint="use --on local, or log in where SLURM is")
     settings.lost_after = lost_after or settings.lost_after
     with RemoteExecutor(settings) as remote:
-        yield remote
+        yield Agents(remote) if agents else remote
 
 
 def _number(on: str, detail: str) -> int:

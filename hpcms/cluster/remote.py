@@ -60,6 +60,8 @@ class _LossError(Exception):
 class RemoteExecutor:
     """See ``hpcms.contracts.Executor``. To be called from one thread at a time."""
 
+    clock = staticmethod(time.time)
+
     def __init__(self, settings: Settings) -> None:
         self.workers = settings.workers
         self.retries_log: list[tuple[str, str]] = []

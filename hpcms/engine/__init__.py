@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_HOME = {"Summary": "summary", "zoom": "zooming", "Plan": "planning", "plan": "planning"}
+_HOME = {"Summary": "summary", "zoom": "zooming", "Plan": "planning", "plan": "planning", "simulate": "simulating"}
 _HOME |= dict.fromkeys(("resume", "run", "status"), "running")
 
 

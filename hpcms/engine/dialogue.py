@@ -98,8 +98,8 @@ class Dialogue:
         key = f"coarse/{self._name(request, sweep)}"
         trials = (self.exchange.parts[name].trials.get(request.step, {}) for name in request.answers)
         inputs = tuple(trial.key for found in trials for _, trial in sorted(found.items()))
-        work = self.host.coarse.advance
-        advance, record = tasks.measured(key, "coarse", inputs, lambda: work(request.u, request.answers, step))
+        work, clock = self.host.coarse.advance, self.exchange.executor.clock
+        advance, record = tasks.measured(key, "coarse", inputs, lambda: work(request.u, request.answers, step), clock)
         self.exchange.records.append(dataclasses.replace(record, bytes_in=advance.bytes))
         self.after[request.step] = (key,)
         self.scheme.tell(request.key, advance)

@@ -58,6 +58,11 @@ def batches(count: int, size: int) -> list[tuple[int, int]]:
     return [(lo, min(lo + size, count)) for lo in range(0, count, size)]
 
 
+def commit_key(step: int) -> str:
+    """The task in which the driver makes a step final; the next one starts after it."""
+    return f"commit/{step}"
+
+
 class Exchange:
     """Submits fine tasks, waits with a deadline, keeps the last told state of every batch where it was made.
 
@@ -99,7 +104,8 @@ class Exchange:
             piece, at = {k: v[at : at + hi - lo] for k, v in drive.items()}, at + hi - lo
             key, last = f"fine/{part.name}/{tag}/{b}", own.get(b)
             base = part.trials[self.open].get(b) if request.step > self.open else None
-            inputs = (*after, *(t.key for t in (last, base) if t is not None))
+            start = base.key if base is not None else commit_key(self.open - 1)
+            inputs = (*after, start, *((last.key,) if last is not None else ()))
             history, trial = base.ref if base else part.history[b], last.ref if last else None
             seeds = self.seeds(part.name, request.step, lo, hi)
             args = (key, inputs, part.model, history, trial, piece, seeds, request.verb)
@@ -182,8 +188,11 @@ class Exchange:
         """(S,) the regions of a model."""
         return np.arange(self.parts[name].batches[-1][1], dtype=np.int64)
 
-    def write(self, sink: Sink, step: int) -> list[Entry]:
-        """Every batch writes its own chunk; one that was not asked in this step writes what it was before."""
+    def write(self, sink: Sink, step: int) -> tuple[list[Entry], tuple[str, ...]]:
+        """Every batch writes its own chunk; one that was not asked in this step writes what it was before.
+
+        What was written, and the names of the tasks.
+        """
         refs = []
         for n, part in self.parts.items():
             trials = part.trials.get(step, {})
@@ -194,7 +203,7 @@ class Exchange:
                 refs.append(self.executor.submit(tasks.write, key, inputs, sink, n, b, rows, state, key=key))
         pieces = self._results(refs)
         self.records += [record for _, record in pieces]
-        return [entry for entries, _ in pieces for entry in entries]
+        return [entry for entries, _ in pieces for entry in entries], tuple(record.key for _, record in pieces)
 
     def recall(self, sink: Sink) -> None:
         """After a commit: the history is what the store holds, so lost workers cost no more than one step."""

@@ -9,8 +9,9 @@ from typing import Any
 
 from hpcms.contracts import Arrays, CoarseModel, Step
 from hpcms.coupling import look_at, talk_with
+from hpcms.engine import tasks
 from hpcms.engine.dialogue import Dialogue, Progress, StepRejected
-from hpcms.engine.exchange import Exchange
+from hpcms.engine.exchange import Exchange, commit_key
 from hpcms.engine.stop import StopWatch
 from hpcms.errors import NumericalFailure
 from hpcms.store.commit import RunStore
@@ -160,10 +161,13 @@ class Loop:
 
     def _commit(self, index: int, t: float, arrays: dict[str, Arrays], meta: dict[str, Any]) -> None:
         sink = self.store.sink(index)
-        entries = self.exchange.write(sink, index)
-        summary = self.coarse.summary(self.u, Step(index, t, meta["dt"], self.u))
-        self.store.commit(index, t, self.u, arrays, entries, {**meta, "summary": summary})
-        self.store.append_records(self.exchange.records)
+        entries, keys = self.exchange.write(sink, index)
+        meta = {**meta, "summary": self.coarse.summary(self.u, Step(index, t, meta["dt"], self.u))}
+        work, clock = self.store.commit, self.exchange.executor.clock
+        _, record = tasks.measured(
+            commit_key(index), "commit", keys, lambda: work(index, t, self.u, arrays, entries, meta), clock
+        )
+        self.store.append_records([*self.exchange.records, record])
         self.exchange.records = []
         self.exchange.recall(sink)
         self.index, self.t = index, t

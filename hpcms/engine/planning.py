@@ -104,7 +104,7 @@ def estimate(problem: Problem, on: str, sweeps: float = SWEEPS, sample: int = 4,
     """Tasks, seconds, bytes and files of a run; ``sweeps`` is the mean of a step, ``pace`` as ``plan.speed`` tells.
 
     Tasks are what the trace records: a solve for each batch and sweep, a coarse solve for each sweep, a commit for each
-    batch and step. The cost of a fine solve comes from the model for a sample of regions; a model that is
+    batch and step, and one of the driver. The cost of a fine solve comes from the model for a sample of regions; a model that is
     ``solved_once`` costs nothing afterwards. Committing the state of all regions is work too,
     and so is loading the kernels.
     """
@@ -130,7 +130,7 @@ def estimate(problem: Problem, on: str, sweeps: float = SWEEPS, sample: int = 4,
     return {
         "steps": steps,
         "regions": max((p.batches[-1][1] for p in problem.parts.values()), default=0),
-        "tasks": round(steps * sweeps * (batches + 1)) + (steps + 1) * batches,
+        "tasks": round(steps * sweeps * (batches + 1)) + (steps + 1) * (batches + 1),
         "workers": workers,
         "core_hours": work / 3600, "critical_path_s": slowest, "wall_s": max(work / workers, slowest),
         "memory_bytes": math.ceil(processes * PROCESS + COPIES * (state + workers * largest)),

@@ -20,8 +20,8 @@ from hpcms.engine.dialogue import Progress
 from hpcms.engine.exchange import Exchange
 from hpcms.engine.loop import Loop
 from hpcms.engine.planning import built, estimate, refuse
-from hpcms.engine.stop import StopWatch, watch
-from hpcms.engine.summary import Summary, coupling, efficiency, peak, series, write_json
+from hpcms.engine.stop import watch
+from hpcms.engine.summary import Summary, ahead, coupling, efficiency, peak, series, write_json
 from hpcms.errors import BadInput, HpcmsError, StorageFailure
 from hpcms.job import Job, compare, load_job
 from hpcms.store.commit import Layout, RunStore
@@ -30,6 +30,7 @@ from hpcms.store.manifest import begun
 from hpcms.store.run import OpenedRun, open_run
 
 DEADLINE = 3600.0  # seconds without any finished task after which a run gives up
+MANY = 10**4  # batches beyond which each worker keeps a queue of its own
 UNITS = {
     "temperature": "K", "displacement": "m", "strain": "1", "deformation": "1", "stress": "Pa", "tangent": "Pa", "gradient": "K/m",
     "flux": "W/m2", "work": "J/m3", "energy": "J/m3", "dissipation": "J/m3", "creep_rate": "1/s", "density": "kg/m3",
@@ -75,7 +76,7 @@ def run(
         "overrides": dict(overrides or {}), "physics": loaded.physics_hash, "rows": rows_of(problem),
     }  # fmt: skip
     write_json(rundir / "how.json", how)
-    return _execute(problem, _created(problem, rundir), rundir, on, progress, True, orders)
+    return _execute(problem, created(problem, rundir), rundir, on, progress, True, orders)
 
 
 def orders_of(rundir: Path | str, job: Job) -> tuple[list[dict[str, Any]], dict[str, int]]:
@@ -92,7 +93,8 @@ def orders_of(rundir: Path | str, job: Job) -> tuple[list[dict[str, Any]], dict[
     return [dict(order) for order in orders if order], how["rows"]
 
 
-def _created(problem: Problem, rundir: Path) -> RunStore:
+def created(problem: Problem, rundir: Path) -> RunStore:
+    """The empty store of a run that begins."""
     job = problem.job
     return RunStore.create(rundir, job.text, job.resolved(), job.seed, layout_of(problem))
 
@@ -111,7 +113,7 @@ def resume(
     if not fresh:
         refuse_changes(rundir, loaded, how, progress or Silent())
     problem = built(loaded, how["rows"])
-    store = _created(problem, rundir) if fresh else RunStore.open(rundir, generation)
+    store = created(problem, rundir) if fresh else RunStore.open(rundir, generation)
     return _execute(problem, store, rundir, on or how["on"], progress, fresh)
 
 
@@ -169,6 +171,12 @@ def rows_of(problem: Problem) -> dict[str, int]:
     return {name: part.batches[0][1] for name, part in problem.parts.items()}
 
 
+def agents_for(problem: Problem, on: str) -> bool:
+    """Whether workers keep queues of their own: what the job says, else where a scheduler would be asked too often."""
+    wanted = problem.job.coupling.agents
+    return sum(len(p.batches) for p in problem.parts.values()) > MANY and on != "inline" if wanted == "auto" else wanted
+
+
 @contextlib.contextmanager
 def closing(store: RunStore) -> Iterator[RunStore]:
     """Give the lease back whatever happens."""
@@ -183,10 +191,19 @@ def _execute(
     orders: Sequence[dict[str, Any]] = (),
 ) -> Summary:  # fmt: skip
     began, cpu = time.monotonic(), time.process_time()
-    tell = progress or Silent()
-    status = Status(rundir, on)
-    with closing(store), watch() as stop, status, open_executor(on, None, rundir) as executor:
-        loop = _loop(problem, store, executor, stop, tell, status)
+    executor = open_executor(on, None, rundir, agents=agents_for(problem, on))
+    workers, retries = drive(problem, store, executor, rundir, progress, on, fresh, orders)
+    return summarise(problem, rundir, on, workers, retries, time.monotonic() - began, time.process_time() - cpu)
+
+
+def drive(
+    problem: Problem, store: RunStore, opening: contextlib.AbstractContextManager[Executor], rundir: Path,
+    progress: Progress | None = None, on: str = "", fresh: bool = True, orders: Sequence[dict[str, Any]] = (),
+) -> tuple[int, list[Any]]:  # fmt: skip
+    """All steps of a run; closes all that it is given. The workers there were, and the tasks that ran again."""
+    with closing(store), watch() as stop, Status(rundir, on) as status, opening as executor:
+        exchange = Exchange(executor, problem.parts, problem.seed, DEADLINE, stop.check)
+        loop = Loop(problem.coarse, exchange, store, problem.plan, stop, Both(progress or Silent(), status))
         if orders:
             loop.replay, loop.repeated_workers = iter([order["told"] for order in orders]), int(orders[0]["workers"])
         try:
@@ -197,15 +214,7 @@ def _execute(
             loop.run()
         finally:
             problem.coarse.close()
-        workers, retries = executor.workers, list(executor.retries_log)
-    return summarise(problem, rundir, on, workers, retries, time.monotonic() - began, time.process_time() - cpu)
-
-
-def _loop(
-    problem: Problem, store: RunStore, executor: Executor, stop: StopWatch, tell: Progress, status: Status
-) -> Loop:  # fmt: skip
-    exchange = Exchange(executor, problem.parts, problem.seed, DEADLINE, stop.check)
-    return Loop(problem.coarse, exchange, store, problem.plan, stop, Both(tell, status))
+        return executor.workers, list(executor.retries_log)
 
 
 @dataclass
@@ -276,14 +285,14 @@ def summarise(
     opened: OpenedRun = open_run(rundir)
     records, steps = opened.records(), opened.steps()
     own = on == "inline"
-    elsewhere = 0.0 if own else sum(r.cpu_s for r in records if r.kind != "coarse")
-    seen = efficiency(records, workers)
+    drivers = {r.worker for r in records if r.kind == "coarse"}
+    elsewhere = 0.0 if own else sum(r.cpu_s for r in records if r.worker not in drivers)
     summary = Summary(
         rundir=str(rundir), title=problem.job.title, size=problem.job.size, on=on, workers=workers,
         state_hash=opened.head.state_hash, steps=opened.head.step, wall_s=wall, cpu_s=cpu + elsewhere,
         peak_memory_bytes=memory.peak() if own else peak(records, memory.peak()),
-        work_s=seen["work_s"], span_s=seen["span_s"], lower_bound_s=seen["lower_bound_s"],
-        efficiency=seen["efficiency"], coupling=coupling(steps), series=series(steps), retries=retries,
+        **efficiency(records, workers), ahead=ahead(records, steps), coupling=coupling(steps), series=series(steps),
+        retries=retries,
     )  # fmt: skip
     summary.write(rundir)
     return summary

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hpcms.contracts import TaskRecord
 from hpcms.plan.bounds import bounds
+from hpcms.plan.idle import idle
 
 
 @dataclass
 class Summary:
-    """Seconds and bytes; ``efficiency`` is the lower bound over the wall time. ``series``: name -> t, values, unit."""
+    """Seconds and bytes; ``efficiency`` is the lower bound LB0 over the wall time. ``series``: name -> t, values, unit.
+
+    ``lb1_s``: with the strain path known; ``span_s``: LB2; ``idle_s``: of the workers, by cause (``hpcms.plan.idle``);
+    ``ahead``: what the scheme did ahead of the open step.
+    """
 
     rundir: str
     title: str
@@ -29,7 +35,10 @@ class Summary:
     work_s: float
     span_s: float
     lower_bound_s: float
+    lb1_s: float
     efficiency: float
+    idle_s: dict[str, float]
+    ahead: dict[str, float]
     coupling: dict[str, Any]
     series: dict[str, Any]
     claims: list[dict[str, Any]] = field(default_factory=list)
@@ -60,16 +69,49 @@ def peak(records: list[TaskRecord], own: int) -> int:
     return own + sum(highest.values())
 
 
-def efficiency(records: list[TaskRecord], workers: int) -> dict[str, float]:
-    """T1, span, the lower bound and its ratio to the time from the first task to the last."""
+def efficiency(records: list[TaskRecord], workers: int) -> dict[str, Any]:
+    """T1, the lower bounds, the ratio of LB0 to the time from the first task to the last, and idle time by cause."""
     b = bounds(records, workers)
-    wall = max((r.end for r in records), default=0.0) - min((r.start for r in records), default=0.0)
+    wall = elapsed(records)
     return {
         "work_s": b.work_s,
         "span_s": b.span_s,
         "lower_bound_s": b.lower_bound_s,
+        "lb1_s": b.lb1_s,
         "efficiency": b.lower_bound_s / wall if wall > 0 else 0.0,
+        "idle_s": idle(records, workers),
     }
+
+
+def elapsed(records: Sequence[TaskRecord]) -> float:
+    """Seconds from the start of the first task to the end of the last."""
+    return max((r.end for r in records), default=0.0) - min((r.start for r in records), default=0.0)
+
+
+def ahead(records: Sequence[TaskRecord], steps: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Work ahead of the open step: CPU s of its records, how many there were, the share that was kept, CPU s lost.
+
+    Empty for schemes that do nothing ahead. A record is kept where the next step starts from it.
+    """
+    told = [dict(meta.get("scheme") or {}) for meta in steps]
+    count, kept = (sum(int(s.get(k, 0)) for s in told) for k in ("ahead", "ahead_kept"))
+    if not any("ahead" in s for s in told):
+        return {}
+    names = set()
+    for index, meta in enumerate(steps):
+        for group in (x for attempt in (meta.get("order") or {}).get("told", ()) for x in attempt):
+            names |= {(step, model, serial, batch) for step, model, serial, batch in group if step > index}
+    seconds = sum(r.cpu_s for r in records if r.kind == "fine" and _name(r.key) in names)
+    share = kept / count if count else 0.0
+    return {"records": count, "accepted": share, "cpu_s": seconds, "wasted_s": seconds * (1 - share)}
+
+
+def _name(key: str) -> tuple[int, str, int, int] | None:
+    """Step, model, serial and batch of ``fine/creep/3.a0-12/7``; None where a task has no serial."""
+    _, model, tag, batch = key.split("/")
+    step, _, rest = tag.partition(".")
+    serial = rest.partition("-")[2]
+    return (int(step), model, int(serial), int(batch)) if serial else None
 
 
 UNITS = {"temperature": "K", "displacement": "m", "settlement": "m", "stress": "Pa"}  # by the last word of a name

@@ -41,12 +41,14 @@ def nbytes(arrays: Arrays) -> int:
     return sum(a.nbytes for a in arrays.values())
 
 
-def measured(key: str, kind: str, inputs: tuple[str, ...], work: Callable[[], Any]) -> tuple[Any, TaskRecord]:
+def measured(
+    key: str, kind: str, inputs: tuple[str, ...], work: Callable[[], Any], clock: Callable[[], float] = time.time
+) -> tuple[Any, TaskRecord]:
     """Run ``work`` and record it."""
-    start, cpu = time.time(), time.process_time()
+    start, cpu = clock(), time.process_time()
     result = work()
     record = TaskRecord(
-        key=key, kind=kind, worker=f"{socket.gethostname()}:{os.getpid()}", start=start, end=time.time(),
+        key=key, kind=kind, worker=f"{socket.gethostname()}:{os.getpid()}", start=start, end=clock(),
         cpu_s=time.process_time() - cpu, inputs=inputs, peak_memory=memory.peak(),
     )  # fmt: skip
     return result, record

@@ -21,6 +21,7 @@ FREE = (
     "claims",
     "petsc",
     "time.min_step",
+    "coupling.agents",
     "coupling.max_sweeps",
     "coupling.relaxation",
     "coupling.ranks",

@@ -126,6 +126,7 @@ class Site:
 class Coupling:
     """How the scales and the fields talk to each other. ``relaxation``: factor on the updates of staggered fields.
 
+    ``agents``: each worker keeps a queue of its own, which the scheduler does not see; "auto": with very many batches.
     ``batch``: regions of a task; "auto" takes as many as half a second needs, by the cost that the fine model tells.
     """
 
@@ -134,6 +135,7 @@ class Coupling:
     tolerance: Tolerance = 1e-6
     relaxation: Relaxation | dict[str, Relaxation] = 1.0
     max_sweeps: Annotated[int, Unit("", least=1, most=10**5)] = 30
+    agents: Literal["auto"] | bool = "auto"
     batch: Literal["auto"] | Annotated[int, Unit("", least=1, most=10**6)] = "auto"
     ranks: Annotated[int, Unit("", least=0, most=10**6)] = 0
     keep: Annotated[int, Unit("", least=0)] = 0

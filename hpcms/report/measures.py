@@ -175,18 +175,40 @@ def bounds(data: Data) -> list[Bound]:
     found: list[tuple[str, Any, str]] = [("work T1", work, "CPU time of all tasks on one worker")]
     if isinstance(work, int | float) and workers > 1:
         found.append((f"T1 / {workers}", work / workers, "the work shared evenly by the workers"))
-    found.append(("span", summary.get("span_s"), "the longest chain of tasks that wait for each other"))
-    lower = summary.get("lower_bound_s")
-    for name, value in lower.items() if isinstance(lower, Mapping) else (("LB0", lower),):
-        found.append((str(name), value, _BOUND_MEANING.get(str(name), "a lower bound of the wall time")))
+    for key, (name, meaning) in _BOUNDS.items():
+        found.append((name, summary.get(key), meaning))
     return [Bound(name, float(value), text) for name, value, text in found if isinstance(value, int | float)]
 
 
-_BOUND_MEANING = {
-    "LB0": "no schedule can be faster: the largest of shared work, slowest region and coarse chain",
-    "LB1": "replay with the strain path known beforehand",
-    "LB2": "span of what was executed",
+_BOUNDS = {
+    "lower_bound_s": ("LB0", "the largest of shared work, slowest batch and coarse chain: no schedule of this work is faster"),
+    "lb1_s": ("LB1", "as if the strain path were known: each batch once a step, its longest task; an estimate from below"),
+    "span_s": ("LB2, span", "the longest chain of tasks that wait for each other"),
+}  # fmt: skip
+IDLE = {
+    "coarse": "for a coarse solve",
+    "imbalance": "for slower tasks on other workers",
+    "io": "for the store",
+    "scheduler": "for the scheduler, messages and the driver",
 }
+
+
+def idle(data: Data) -> str:
+    """Sentences on how the workers spent their time and what was done ahead; empty for a run that does not say."""
+    lost, share = dict(data.summary.get("idle_s") or {}), data.summary.get("efficiency") or 0.0
+    lower, workers = data.summary.get("lower_bound_s") or 0.0, int(data.summary.get("workers") or 0)
+    if not lost or not share or not workers:
+        return ""
+    every = workers * lower / share
+    parts = [f"{100 * lost[name] / every:.1f} % {why}" for name, why in IDLE.items() if name in lost]
+    said = f"Of the time of {'all workers' if workers > 1 else 'the worker'} no task filled: {', '.join(parts)}."
+    ahead = dict(data.summary.get("ahead") or {})
+    if ahead.get("records"):
+        said += (
+            f" Ahead of the open step {ahead['records']:.0f} records were made, {100 * ahead['accepted']:.0f} % of them kept;"
+            f" {ahead['wasted_s']:.3g} s of work were lost."
+        )
+    return said
 
 
 def worker_count(data: Data) -> int:

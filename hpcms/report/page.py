@@ -162,7 +162,7 @@ def _efficiency(data: Data) -> Section | None:
     rows.append(("wall time", text.seconds(float(wall)), "1.00", "what the clock on the wall says, from start to end"))
     table = Table(("time", "value", "wall / value", "meaning"), tuple(rows), numeric=(1, 2))
     made = work.efficiency(data)
-    return _section("Efficiency", "", [made] if made else [], table=table)
+    return _section("Efficiency", measures.idle(data), [made] if made else [], table=table)
 
 
 def _convergence(data: Data) -> Section | None:

@@ -2,9 +2,10 @@
 
     python scripts/bench/grain.py [--json] [--full]
 
-The physics is a loop that burns a given CPU time a region, so the work is known. Overhead: CPU seconds of the driver and of
-the scheduler's process over those of the work (the wall clock of a shared machine says little). Goal: at most 5 %.
-Without ``--full`` a tenth of the regions.
+The physics is a loop that burns a given CPU time a region, so the work is known. Overhead: CPU seconds of the driver, of the
+scheduler's process and of the workers beside the work, over those of the work, less what the same processes take while nothing
+is asked of them (the wall clock of a shared machine says little). Goal: at most 5 %. ``agents``: each worker keeps a queue of
+its own. Without ``--full`` a tenth of the regions.
 """
 
 from __future__ import annotations
@@ -19,41 +20,42 @@ from typing import Any
 import psutil
 
 from hpcms.cluster import open_executor
+from hpcms.cluster.agents import Agents
 from hpcms.cluster.remote import RemoteExecutor
 from hpcms.engine.exchange import batches
+from hpcms.verify.quantities import scaling
 
-REGIONS, TASK = 100_000, 0.1
+REGIONS, TASK, IDLE = 100_000, 0.1, 3.0
 
 
 def burn(rows: int, each: float) -> float:
     """CPU seconds spent on ``rows`` regions."""
-    start = time.process_time()
-    while time.process_time() - start < rows * each:
-        pass
-    return time.process_time() - start
+    return scaling.burn(rows * each)
 
 
-def cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def sweep(regions: int, rows: int, each: float) -> dict[str, Any]:
+def sweep(regions: int, rows: int, each: float, agents: bool) -> dict[str, Any]:
     """All regions once."""
-    with tempfile.TemporaryDirectory() as folder, open_executor("local:2", None, Path(folder)) as executor:
-        assert isinstance(executor, RemoteExecutor)
-        driver, hub = psutil.Process(), psutil.Process(executor._hub.process.pid)
-        executor.results([executor.submit(burn, 1, 0.0, key=f"warm/{i}") for i in range(4)], 60.0)
-        before, began = (cpu(driver), cpu(hub)), time.monotonic()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_executor("local:2", None, Path(folder), agents=agents) as executor,
+    ):
+        remote = executor.inner if isinstance(executor, Agents) else executor
+        assert isinstance(remote, RemoteExecutor)
+        hub = psutil.Process(remote._hub.process.pid)
+        processes = [psutil.Process(), hub, *hub.children(recursive=True)]
+        executor.results([executor.submit(burn, 1, 0.0, key=f"warm/{i}") for i in range(8)], 60.0)
+        idle, began = scaling.spent(processes), time.monotonic()
+        time.sleep(IDLE)
+        idle = (scaling.spent(processes) - idle) / (time.monotonic() - began)  # CPU seconds a second
+        before, began = scaling.spent(processes), time.monotonic()
         cut = batches(regions, rows)
         refs = [executor.submit(burn, hi - lo, each, key=f"fine/{lo}") for lo, hi in cut]
         work = sum(executor.results(refs, 3600.0))
         wall = time.monotonic() - began
-        spent = [cpu(p) - b for p, b in zip((driver, hub), before, strict=True)]
+        extra = scaling.spent(processes) - before - work - idle * wall
     return {
-        "regions": regions, "tasks": len(cut), "task_s": work / len(cut), "work_s": work, "wall_s": wall,
-        "driver_s": spent[0], "scheduler_s": spent[1], "overhead": sum(spent) / work,
-        "ms_per_task": 1e3 * sum(spent) / len(cut),
+        "regions": regions, "tasks": len(cut), "agents": agents, "task_s": work / len(cut), "work_s": work, "wall_s": wall,
+        "idle_share": idle, "overhead": extra / work, "ms_per_task": 1e3 * extra / len(cut),
     }  # fmt: skip
 
 
@@ -63,10 +65,12 @@ def main() -> None:
     parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
     regions = REGIONS if options.full else REGIONS // 10
-    rows = [sweep(regions, r, TASK / 100) for r in (10, 100, 1000)]
-    print(f"{'task (s)':>9} {'tasks':>7} {'work (s)':>9} {'wall (s)':>9} {'ms a task':>10} {'overhead':>9}")
+    rows = [sweep(regions, r, TASK / 100, a) for r in (10, 100, 1000) for a in (False, True)]
+    print(
+        f"{'agents':>6} {'task (s)':>9} {'tasks':>7} {'work (s)':>9} {'wall (s)':>9} {'ms a task':>10} {'overhead':>9}"
+    )
     for r in rows:
-        print(f"{r['task_s']:9.3f} {r['tasks']:7} {r['work_s']:9.1f} {r['wall_s']:9.1f} {r['ms_per_task']:10.2f}"
+        print(f"{r['agents']!s:>6} {r['task_s']:9.3f} {r['tasks']:7} {r['work_s']:9.1f} {r['wall_s']:9.1f} {r['ms_per_task']:10.2f}"
               f" {r['overhead']:9.2%}")  # fmt: skip
     if options.json:
         print(json.dumps({"sweeps": rows}))

@@ -4,6 +4,8 @@
                                                 lognormal cost with sigma 1; time over LB1 (strain path known beforehand)
     extra_work                                  work over that of ``condensed``, less one, same runs
     efficiency_16                               max(T1 / P, span) / T_P with 16 regions a worker on 10^4 simulated workers
+    efficiency_million                          the same with 10^6 regions, a scheduler of 1,000 tasks a second and messages of 1 ms
+                                                (--full only): one queue, and an agent for each node of 64 workers
     wall_ratio                                  real: wall time of the footing on 2 workers over that of ``nested``
     saved_solves                                fine solves saved by the level choice (another script fills it)
 
@@ -74,6 +76,18 @@ def many_workers(workers: int, table: Table, seeds: int, schemes: list[str]) -> 
             add(table, label, "efficiency_16", study.run(scheme, extrapolate=ext, machine=machine).efficiency)
 
 
+def a_million(table: Table, schemes: list[str]) -> None:
+    """10^6 regions on 62,500 workers, with one queue for all and with one a node."""
+    workers = 62_500
+    study = replace(history(2), elements=8 * workers, group=4)
+    for agents in (1, workers // 64):
+        machine = Machine(workers, latency=1e-3, bandwidth=1e9, dispatch=1e3, agents=agents, tick=0.1, ahead=0.1)
+        for label in schemes:
+            scheme, ext = SCHEMES[label]
+            run = study.run(scheme, extrapolate=ext, machine=machine)
+            add(table, label, "efficiency_million" if agents > 1 else "efficiency_million_one_queue", run.efficiency)
+
+
 def real_walls(table: Table, rounds: int, overrides: dict[str, Any]) -> None:
     """The footing on 2 local workers, schemes in turns."""
     for label in ("nested", "condensed+extrapolation", "barrier_free", "speculative"):
@@ -123,7 +137,8 @@ def figures_of(found: dict[str, list[float]]) -> dict[str, Any]:
     keys = {
         "t_over_lb1_history": "t_over_lb1_history", "t_over_lb1_no_history": "t_over_lb1_no_history",
         "extra_work": "extra_work_history", "extra_work_no_history": "extra_work_no_history",
-        "efficiency_16": "efficiency_16", "wall_ratio": "wall_ratio", "difference": "difference",
+        "efficiency_16": "efficiency_16", "efficiency_million": "efficiency_million",
+        "efficiency_million_one_queue": "efficiency_million_one_queue", "wall_ratio": "wall_ratio", "difference": "difference",
     }  # fmt: skip
     return {key: spread(found[f]) if f in found else None for key, f in keys.items()} | {"saved_solves": None}
 
@@ -148,6 +163,8 @@ def main() -> None:
     timed("no history", lambda: one_worker_a_cell(no_history(), "no_history", seeds, table))
     few = ["nested", "condensed+extrapolation", "speculative"]
     timed("10^4 workers", lambda: many_workers(10**4, table, 3 if given.full else 1, few))
+    if given.full:
+        timed("10^6 regions", lambda: a_million(table, ["condensed+extrapolation", "speculative"]))
     if not given.no_wall:
         size: dict[str, Any] = {} if given.full else FOOTING
         timed("footing", lambda: real_walls(table, 3 if given.full else 2, size))

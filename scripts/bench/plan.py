@@ -4,12 +4,16 @@
 
 Every run is a process of its own, with its kernels compiled before. ``--full`` takes cells of 20^3 for the largest size
 (minutes). The goal: within 30 %.
+
+Then the footing on 1 and 2 local workers beside `hpcms plan --simulate` of the same, in every scheme: the time from the first
+task to the last. The goal: within 10 %.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,13 +28,14 @@ SIZES = {
     "middle": ("domain.elements=[4, 3]", "time.steps=6", "microstructure.coarsen=4", "microstructure.window=6"),
     "large": ("domain.elements=[6, 4]", "time.steps=6", "microstructure.coarsen=4", "microstructure.window=8"),
 }
+SCHEMES = ("nested", "condensed", "barrier_free", "speculative")
 FULL = ("domain.elements=[6, 4]", "time.steps=12", "microstructure.coarsen=2", "microstructure.window=10")
 
 
-def told(command: str, settings: tuple[str, ...], *more: str) -> dict[str, Any]:
+def told(command: str, settings: tuple[str, ...], *more: str, on: str = "inline") -> dict[str, Any]:
     """The object that `hpcms plan` or `hpcms run` prints."""
     words = [word for setting in settings for word in ("--set", setting)]
-    line = [*HPCMS, command, str(JOB), "--size", "node", "--on", "inline", "--json", *words, *more]
+    line = [*HPCMS, command, str(JOB), "--size", "node", "--on", on, "--json", *words, *more]
     done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=1800)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -52,6 +57,20 @@ def compare(name: str, settings: tuple[str, ...]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def calibrate(scheme: str, workers: int, rounds: int) -> dict[str, Any]:
+    """Simulated over real seconds from the first task to the last; medians of runs in turns."""
+    settings = (*SIZES["large"], f'coupling.scheme="{scheme}"')
+    walls: dict[str, list[float]] = {"simulated": [], "real": []}
+    for _ in range(rounds):
+        seen = told("plan", settings, "--simulate", str(workers))["simulated"]
+        walls["simulated"].append(seen["wall_s"])
+        with tempfile.TemporaryDirectory() as folder:
+            run = told("run", settings, "--out", f"{folder}/run", on=f"local:{workers}")
+        walls["real"].append(run["lower_bound_s"] / run["efficiency"])
+    simulated, real = (statistics.median(walls[k]) for k in ("simulated", "real"))
+    return {"scheme": scheme, "workers": workers, "simulated_s": simulated, "real_s": real, "ratio": simulated / real}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
@@ -63,8 +82,12 @@ def main() -> None:
     for r in rows:
         print(f"{r['name']:8} {r['regions']:8} {r['core_hours']:10.5f} {r['core_hours_ratio']:25.2f}"
               f" {r['memory_ratio']:8.2f} {r['files_ratio']:8.2f}")  # fmt: skip
+    clocks = [calibrate(s, p, 3 if options.full else 1) for s in SCHEMES for p in (1, 2)]
+    print(f"\n{'scheme':14} {'workers':>8} {'simulated s':>12} {'real s':>8} {'ratio':>6}")
+    for c in clocks:
+        print(f"{c['scheme']:14} {c['workers']:8} {c['simulated_s']:12.2f} {c['real_s']:8.2f} {c['ratio']:6.2f}")
     if options.json:
-        print(json.dumps({"sizes": rows}))
+        print(json.dumps({"sizes": rows, "simulated": clocks}))
 
 
 if __name__ == "__main__":

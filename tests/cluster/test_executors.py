@@ -17,14 +17,21 @@ from tests.cluster.slurm_local import PROFILE
 T = 60.0  # s; generous, the machine may be busy
 
 
-KINDS = ["inline", "local:2", pytest.param(f"slurm:{PROFILE}", marks=pytest.mark.slurm)]
+KINDS = [
+    "inline",
+    "local:2",
+    "inline agents",
+    "local:2 agents",
+    pytest.param(f"slurm:{PROFILE}", marks=pytest.mark.slurm),
+]
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def executor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     if request.param.startswith("slurm"):
         request.getfixturevalue("slurm")
-    with open_executor(request.param, None, tmp_path_factory.mktemp("run")) as opened:
+    on, _, agents = request.param.partition(" ")
+    with open_executor(on, None, tmp_path_factory.mktemp("run"), agents=bool(agents)) as opened:
         yield opened
 
 

@@ -25,6 +25,14 @@ def test_local_workers(job: Path, finished: Summary, workers: int) -> None:
     assert summary.state_hash == finished.state_hash
 
 
+@pytest.mark.parametrize("on", ["inline", "local:2"])
+def test_workers_with_queues_of_their_own(job: Path, finished: Summary, on: str) -> None:
+    summary = engine.run(job, on=on, out=job.parent / "out", overrides={"coupling.agents": True, "coupling.batch": 1})
+    alone = engine.run(job, out=job.parent / "alone", overrides={"coupling.batch": 1})
+    assert summary.state_hash == alone.state_hash
+    assert len(open_run(summary.rundir).records()) == len(open_run(alone.rundir).records())
+
+
 class LastFirst(InlineExecutor):
     """Runs nothing until somebody waits, then whatever the seed says; results arrive in that order."""
 
@@ -57,7 +65,7 @@ class LastFirst(InlineExecutor):
 @pytest.mark.parametrize("seed", range(3))
 def test_any_order(job: Path, finished: Summary, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextlib.contextmanager
-    def shuffled(on: str, workers: int | None, rundir: Path) -> Iterator[LastFirst]:
+    def shuffled(on: str, workers: int | None, rundir: Path, agents: bool) -> Iterator[LastFirst]:
         with LastFirst(rundir, seed) as executor:
             yield executor
 

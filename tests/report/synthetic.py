@@ -123,7 +123,9 @@ def _summary(workers: int) -> dict[str, Any]:
     return {
         "state_hash": "5f3a" * 16, "steps": 12, "workers": workers,
         "wall_s": 412.3, "cpu_s": 760.2, "peak_memory_bytes": 1.31e9,
-        "work_s": 742.0, "span_s": 96.2, "lower_bound_s": 371.0,
+        "work_s": 742.0, "span_s": 96.2, "lower_bound_s": 371.0, "lb1_s": 200.0, "efficiency": 0.9,
+        "idle_s": {"coarse": 10.0, "imbalance": 20.0, "io": 2.0, "scheduler": 5.0},
+        "ahead": {"records": 40, "accepted": 0.8, "cpu_s": 20.0, "wasted_s": 4.0},
         "coupling": {"sweeps": 72, "coarse_iterations": 144, "messages": 0, "bytes": 0, "fine": {"creep": creep}},
         "claims": [
             {**claim, "id": "snow.conductivity", "got": 0.7012, "want": 0.691, "tolerance": 0.2, "passed": True},

@@ -1,0 +1,168 @@
+"""An executor whose workers exist on paper only: every task is really run, in this process, and simulated clocks say when.
+
+A task is run when it is submitted, from the same inputs that it would have on a cluster; it ends, by the clock of its worker,
+after the CPU time that it took. The driver sees a result no earlier than that, so the order of arrival acts on the iterates as
+it would in a real run. The driver's own CPU time, coarse solves included, passes on its clock while the workers go on.
+
+Workers take tasks in the order of submission. A task goes to the worker that holds its inputs, unless another one could start
+it sooner with the messages counted in. What a machine takes for messages and dispatch is in ``hpcms.plan.machine``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from hpcms.cluster.inline import InlineExecutor
+from hpcms.cluster.ref import Ref, references
+from hpcms.contracts import Ref as AnyRef
+from hpcms.contracts import TaskRecord
+from hpcms.errors import DeadlineExceeded
+from hpcms.plan.machine import Machine
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """When and where a task ran, by the simulated clocks; ``size``: bytes of its result."""
+
+    start: float
+    end: float
+    worker: int
+    size: int
+
+
+class SimulatedExecutor:
+    """See ``hpcms.contracts.Executor``. ``first_task``: seconds that each worker takes to load its kernels."""
+
+    def __init__(self, machine: Machine, rundir: Path, first_task: float = 0.0) -> None:
+        self.machine, self.workers, self.first_task = machine, machine.workers, first_task
+        self.retries_log: list[tuple[str, str]] = []
+        self._inner = InlineExecutor(rundir)
+        self._runs: dict[str, _Run] = {}
+        self._free = [(0.0, w) for w in range(self.workers)]  # a heap; entries that are out of date are dropped
+        self._at = [0.0] * self.workers  # from when on each worker is free
+        self._servers = [0.0] * max(machine.agents, 1)
+        self._loaded: set[int] = set()
+        self._now, self._mark = 0.0, time.process_time()
+        self._epoch = time.time()
+
+    # ------------------------------------------------------------------ clocks
+
+    def clock(self) -> float:
+        return self._epoch + self._driver()
+
+    def _driver(self) -> float:
+        """The driver's time: what its own work has taken since the last look is added."""
+        mark = time.process_time()
+        self._now, self._mark = self._now + mark - self._mark, mark
+        return self._now
+
+    def _wait(self, until: float) -> None:
+        self._now = max(self._driver(), until)
+
+    # ------------------------------------------------------------------ tasks
+
+    def submit(self, function: Any, *args: Any, key: str, retries: int = 2) -> Ref:
+        if key in self._runs:
+            return Ref(key)
+        now = self._driver()
+        ref = self._inner.submit(function, *args, key=key, retries=retries)
+        cost = time.process_time() - self._mark
+        self._mark += cost  # the driver has not spent that
+        self._runs[key] = self._schedule(now, cost, [self._runs[r.key] for r in references(args)], ref)
+        return ref
+
+    def _schedule(self, now: float, cost: float, inputs: Sequence[_Run], ref: Ref) -> _Run:
+        m = self.machine
+        there = max((run.end for run in inputs), default=0.0)
+        while self._at[self._free[0][1]] != self._free[0][0]:
+            heapq.heappop(self._free)
+        size = sum(run.size for run in inputs)
+        moved = there + (m.latency + size / m.bandwidth if inputs else 0.0)
+        worker, start = self._free[0][1], max(self._free[0][0], moved)
+        if inputs:
+            owner = max(inputs, key=lambda run: run.size).worker
+            own = max(self._at[owner], there)
+            worker, start = (owner, own) if own <= start else (worker, start)
+        agent = worker % len(self._servers)
+        self._servers[agent] = told = max(now, self._servers[agent]) + 1.0 / m.dispatch
+        start = max(start, told + m.latency)
+        if worker not in self._loaded and cost > 0.01 * self.first_task:
+            self._loaded.add(worker)
+            cost += self.first_task
+        self._at[worker] = start + cost
+        heapq.heappush(self._free, (start + cost, worker))
+        return _Run(start, start + cost, worker, nbytes(self._inner.value(ref)))
+
+    def _end(self, ref: AnyRef) -> float:
+        return self._runs[ref.key].end + self.machine.latency
+
+    # ------------------------------------------------------------------ results
+
+    def result(self, ref: AnyRef, timeout: float) -> Any:
+        return self.results([ref], timeout)[0]
+
+    def results(self, refs: Sequence[AnyRef], timeout: float) -> list[Any]:
+        self._wait(max((self._end(ref) for ref in refs), default=0.0))
+        return [stamped(self._inner.result(ref, timeout), self._record) for ref in refs]
+
+    def done(self, refs: Iterable[AnyRef], timeout: float) -> list[AnyRef]:
+        refs, now = list(refs), self._driver()
+        first = min((self._end(ref) for ref in refs), default=now)
+        if first > now + timeout:
+            self._wait(now + timeout)
+            raise DeadlineExceeded(f"nothing ended within {timeout} s of simulated time")
+        self._wait(first)
+        return [ref for ref in refs if self._end(ref) <= self._now]
+
+    def _record(self, record: TaskRecord) -> TaskRecord:
+        """The record with the simulated clocks on it."""
+        run = self._runs.get(record.key)
+        if run is None:
+            return record
+        start, end = self._epoch + run.start, self._epoch + run.end
+        return dataclasses.replace(
+            record, worker=f"simulated:{run.worker}", start=start, end=end, cpu_s=run.end - run.start
+        )
+
+    def release(self, refs: Iterable[AnyRef]) -> None:
+        self._inner.release(refs)  # when and where they ran is kept: later tasks may ask
+
+    def describe(self) -> dict[str, Any]:
+        return {**self._inner.describe(), "kind": "simulated", "workers": self.workers}
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __enter__(self) -> SimulatedExecutor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def stamped(value: Any, stamp: Callable[[TaskRecord], TaskRecord]) -> Any:
+    """The same with ``stamp`` applied to a record in it."""
+    if isinstance(value, TaskRecord):
+        return stamp(value)
+    return tuple(stamped(v, stamp) for v in value) if type(value) is tuple else value
+
+
+def nbytes(value: Any) -> int:
+    """Bytes of the arrays in a result."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, dict):
+        return sum(nbytes(v) for v in value.values())
+    if isinstance(value, tuple | list):
+        return sum(nbytes(v) for v in value)
+    return nbytes(vars(value)) if dataclasses.is_dataclass(value) and not isinstance(value, TaskRecord) else 0

@@ -1,0 +1,76 @@
+"""A job on simulated workers: the same bits, and times that no bound contradicts."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_job import run_command
+
+from hpcms import engine
+from hpcms.engine.simulated import SimulatedExecutor
+from hpcms.errors import BadInput, DeadlineExceeded
+from hpcms.plan.machine import Machine
+
+
+def work(seconds: float, *after: Any) -> float:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+    return seconds
+
+
+def test_clocks(tmp_path: Path) -> None:
+    """Two of three equal tasks go at once, the third after one of them, a fourth after its input."""
+    with SimulatedExecutor(Machine(2), tmp_path) as executor:
+        refs = [executor.submit(work, 0.05, key=f"t{i}") for i in range(3)]
+        late = executor.submit(work, 0.02, refs[2], key="late")
+        began = executor.clock()
+        with pytest.raises(DeadlineExceeded):
+            executor.done([late], 0.0)
+        first = executor.done(refs, 1.0)
+        assert {ref.key for ref in first} <= {"t0", "t1"}
+        assert executor.results(refs, 1.0) == [0.05] * 3
+        assert executor.clock() - began >= 0.1 - 0.02
+        assert executor.result(late, 1.0) == 0.02
+        assert executor.clock() - began >= 0.12 - 0.02
+
+
+def test_messages_take_time(tmp_path: Path) -> None:
+    with SimulatedExecutor(Machine(1, latency=100.0, dispatch=0.01), tmp_path) as executor:
+        began = executor.clock()
+        executor.results([executor.submit(work, 0.001, key=f"t{i}") for i in range(3)], 1.0)
+        assert executor.clock() - began == pytest.approx(3 * 100 + 2 * 100, abs=1)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_nested_gives_the_same_bits_and_no_time_below_the_bounds(job: Path, workers: int) -> None:
+    real = engine.run(job, out=job.parent / "run")
+    seen = engine.simulate(job, Machine(workers, latency=1e-3))
+    assert seen["state_hash"] == real.state_hash
+    assert min(seen["t_over_lb0"], seen["t_over_lb2"]) > 1 - 1e-9
+    assert seen["lb1_s"] <= seen["lower_bound_s"] + 1e-9
+    assert set(seen["idle_s"]) == {"coarse", "imbalance", "io", "scheduler"}
+
+
+def test_ahead_on_simulated_workers(job: Path) -> None:
+    seen = engine.simulate(job, Machine(4), overrides={"coupling.scheme": "speculative"})
+    assert seen["ahead"]["records"] > 0
+    assert 0 <= seen["ahead"]["accepted"] <= 1
+    assert 0 <= seen["ahead"]["wasted_s"] <= seen["ahead"]["cpu_s"] < seen["work_s"]
+
+
+def test_the_command(job: Path) -> None:
+    done = run_command("plan", job, "--simulate", "2", "--latency", "0.01", "--json")
+    seen = json.loads(done.stdout.splitlines()[-1])["simulated"]
+    assert seen["machine"]["workers"] == 2
+    assert seen["machine"]["latency"] == 0.01
+    assert seen["wall_s"] > 0
+
+
+def test_more_workers_than_regions_are_refused(job: Path) -> None:
+    with pytest.raises(BadInput, match="more than"):
+        engine.simulate(job, Machine(10**5), overrides={"coupling.batch": "auto"})
