@@ -157,7 +157,7 @@ def test_workers_lost_and_nothing_left(tmp_path: Path, capfd: pytest.CaptureFixt
         with pytest.raises(WorkersLost):
             executor.result(ref, T)
         family += hub.children(recursive=True)
-    assert not [p for p in family if p.is_running()]
+    assert not psutil.wait_procs(family, timeout=20.0)[1]
     assert [p.name for p in tmp_path.iterdir()] == ["log.txt"]
     assert capfd.readouterr() == ("", "")  # all that dask has to say is in the log
 
