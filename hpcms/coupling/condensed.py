@@ -54,6 +54,7 @@ class Condensed(Nested):
         return max(step.residual, summed_error(self.answers, self.talk) / SHARE)
 
     def _next(self, step: Advance) -> None:
+        """As nested; where the merit does not fall, the fine models are solved to convergence from now on."""
         merit = self._merit(step)
         self._waited = 0 if merit < self._least else self._waited + 1
         self._least = min(self._least, merit)
