@@ -309,7 +309,7 @@ class Async:
     def _move(self, level: Level, step: Advance) -> None:
         """The next iterate, unless the updates do not get smaller."""
         before = {m: r.at(level.drives[m]) for m, r in level.records.items()}
-        level.u = dict(step.u)
+        level.u = level.damped(step.u)
         level.judge(self.talk.tolerance)
         if (
             not level.progress(level.moved(before), self.talk.tolerance)

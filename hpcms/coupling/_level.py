@@ -13,6 +13,7 @@ from hpcms.coupling._records import SHARE, Records
 PATIENCE = 3  # rounds without a smaller update
 FAR = 0.1  # relative error of a record that says nothing of its own
 LEFT = 3.0  # relative error that an iteration leaves, over the square of the one before
+WILD = 0.1  # an update of more than this share of what the step has moved so far
 TINY = 1e-300
 
 
@@ -40,6 +41,7 @@ class Level:
     waited: int = 0
     updates: int = 0
     told: int = 0
+    update: Arrays = field(default_factory=dict)  # the last one of u
 
     @property
     def running(self) -> int:
@@ -83,6 +85,21 @@ class Level:
                 self.lag[m] = r.rows.largest(lags) / share
                 whole = float(np.sqrt(np.mean((np.maximum(errors, lags) / share) ** 2)))
             self.error = max(self.error, np.inf if np.isinf(self.ratio[m]).any() else whole)
+
+    def damped(self, u: Arrays) -> Arrays:
+        """u, or a part of the update that leads there from the iterate of this level.
+
+        Where a large update d goes back over the last one, d0, and beyond, the iterates swing away from the root. The secant of
+        the update between both ends, d0 at one and d at the other, has its root at |d0| / (|d0| + |d|) of the way that d points.
+        Small ones swing as the records come in, and settle by themselves.
+        """
+        d = {name: value - self.u[name] for name, value in u.items()}
+        back = sum(_share(d[name], before, before) for name, before in self.update.items())
+        far = max((_share(d[name], d[name], before) for name, before in self.update.items()), default=0.0)
+        whole = max((_share(v, v, self.u[n] - self.look.previous.get(n, 0.0)) for n, v in d.items()), default=0.0)
+        part = 1.0 / (1.0 + far**0.5) if back < 0 and far > 1 and whole > WILD**2 else 1.0
+        self.update = {name: part * value for name, value in d.items()}
+        return {name: self.u[name] + value for name, value in self.update.items()} if part < 1 else dict(u)
 
     def progress(self, change: float, tolerance: float) -> bool:
         """Whether the coarse updates still get smaller, round by round."""
@@ -131,3 +148,8 @@ class Level:
         if r.pair is None or model not in past or not self.look.rate:
             return now
         return {**now, r.pair[1]: 2 * now[r.pair[1]] - past[model][r.pair[1]]}
+
+
+def _share(a: Array, b: Array, of: Array) -> float:
+    """a . b over |of|^2."""
+    return float(np.vdot(a, b)) / (float(np.vdot(of, of)) + TINY)

@@ -12,16 +12,16 @@ Source: N. Lange, G. Huetter, B. Kiefer, Comput. Methods Appl. Mech. Eng. 382 (2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hpcms.contracts import Advance, Array, Arrays, CoarseRequest, Request
-from hpcms.coupling._level import PATIENCE
 from hpcms.coupling._records import affine
+from hpcms.coupling._search import Search
 from hpcms.coupling.condensed import Condensed
 from hpcms.coupling.nested import record_of
 
-ROUNDS = 20  # coarse solves between two fine iterations
+ROUNDS = 20  # coarse solves between two fine iterations, at most
 
 
 @dataclass
@@ -29,7 +29,9 @@ class Alternating(Condensed):
     """See ``hpcms.contracts.Scheme``."""
 
     _inner: int = 0
+    _rounds: int = 0
     _outer: Advance | None = None  # the first coarse solve of the round
+    _within: Search = field(default_factory=Search)  # of the coarse solves of a round; ``_search``: of the rounds
 
     def ask(self, idle: int | None = None) -> Sequence[Request]:
         """As condensed; between the fine iterations the coarse solve again, at the newest iterate."""
@@ -46,31 +48,40 @@ class Alternating(Condensed):
         """A coarse result that is not the last of its round goes back to the coarse model."""
         if key[1] != "coarse" or self.done or key[0] != self._sweep:
             return super().tell(key, result, batches)
-        first = self._outer is None
-        ends = first and self._merit(result) <= self.talk.tolerance
-        if not result.ok or ends or self._sweep + 1 >= self.talk.max_sweeps * ROUNDS:
-            self._outer = None
-            self._advance(result)
-            return True
         self.sweeps.append(record_of(result))
-        if first:
-            self._outer, self._inner = result, 0
-        self._inner += 1
-        if self._outer is not None and (
-            (not first and result.residual <= self.talk.tolerance) or self._inner >= ROUNDS
-        ):
-            self._turn(self._outer)
+        if not result.ok:
+            self.failed = f"coarse solve failed: {result.reason}"
+        elif self._outer is None:
+            self._first(result)
         else:
-            self.u, self._asked = result.u, False
+            self._inner += 1
+            if result.residual <= self.talk.tolerance or self._inner >= ROUNDS:
+                self._turn()
+            else:
+                self.u, self._asked = self._within.next(self.u, result), False
         return True
 
-    def _turn(self, first: Advance) -> None:
-        """The next fine iteration; progress is judged by the first residual of each round."""
-        merit = self._merit(first)
-        self._waited = 0 if merit < self._least else self._waited + 1
-        self._least = min(self._least, merit)
-        if self._waited >= PATIENCE:
-            self.verb, self._waited = "solve", 0
+    def _first(self, step: Advance) -> None:
+        """The coarse solve with fresh records: they are good enough, or the drives went too far, or a round begins."""
+        self._rounds += 1
+        merit = self._merit(step)
+        if merit <= self.talk.tolerance:
+            self.finished = True
+            return
+        if self._rounds >= self.talk.max_sweeps:
+            self.failed = f"{self._rounds} rounds without convergence (residual {step.residual:.2e})"
+            return
+        at = self.u
+        self._next(step)
+        self._asked = False
+        if self.u is not step.u:
+            self.drives = {}
+            return
+        self._outer, self._inner, self._within = step, 1, Search()
+        self._within.next(at, step)
+
+    def _turn(self) -> None:
+        """The next fine iteration, at the iterate where the round ended."""
         self._outer, self._asked, self.drives = None, False, {}
 
 

@@ -6,7 +6,7 @@
 with sigma = sigma_bar - D K^-1 rho the stress that the linearised micro problem gives at the drive. Its fixed point is that of
 the nested scheme, and near it the loop converges quadratically in both scales at once.
 
-Far from it: updates that overshoot are halved as in ``nested``; ``PATIENCE`` coarse updates without a decrease, and the fine
+Far from it: updates that overshoot are cut as in ``nested``; ``PATIENCE`` coarse updates without a decrease, and the fine
 models are solved to convergence for the rest of the step.
 
 Source: N. Lange, G. Huetter, B. Kiefer, Comput. Methods Appl. Mech. Eng. 382 (2021) 113886.
@@ -23,6 +23,7 @@ import numpy as np
 from hpcms.contracts import Advance, Arrays, Talk
 from hpcms.coupling._level import PATIENCE
 from hpcms.coupling._records import SHARE
+from hpcms.coupling._search import Search
 from hpcms.coupling.nested import Nested
 
 
@@ -53,12 +54,13 @@ class Condensed(Nested):
         return max(step.residual, summed_error(self.answers, self.talk) / SHARE)
 
     def _next(self, step: Advance) -> None:
+        """As nested; where the merit does not fall, the fine models are solved to convergence from now on."""
         merit = self._merit(step)
         self._waited = 0 if merit < self._least else self._waited + 1
         self._least = min(self._least, merit)
         if self._waited >= PATIENCE:
-            self.verb, self._waited = "solve", 0
-        super()._next(step)
+            self.verb, self._waited, self._search = "solve", 0, Search()  # what was found with poorer answers is void
+        self.u = self._search.next(self.u, step, summed_error(self.answers, self.talk))
 
 
 SCHEME = Condensed

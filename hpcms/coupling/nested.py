@@ -4,11 +4,9 @@
     until    residual <= tolerance
 
 The coarse step is a Newton step with the consistent tangents of the fine models, so the residual falls quadratically
-near the solution. Far from it a step may overshoot: a residual that grows by more than ``GROWTH`` is answered by
-halving the update, at most ``HALVINGS`` times in a row.
+near the solution. Far from it a step may overshoot: the update is cut by a line search (``_search``).
 
-Sources: F. Feyel, J.-L. Chaboche, Comput. Methods Appl. Mech. Eng. 183 (2000) 309-330; step halving as in
-C. T. Kelley, Iterative Methods for Linear and Nonlinear Equations, SIAM 1995, section 8.1.
+Source: F. Feyel, J.-L. Chaboche, Comput. Methods Appl. Mech. Eng. 183 (2000) 309-330.
 """
 
 from __future__ import annotations
@@ -21,9 +19,7 @@ import numpy as np
 
 from hpcms.contracts import Advance, Array, Arrays, CoarseRequest, FineRequest, Look, Request, Talk
 from hpcms.coupling._rows import Rows
-
-GROWTH = 2.0
-HALVINGS = 4
+from hpcms.coupling._search import Search
 
 
 def record_of(step: Advance) -> dict[str, Any]:
@@ -47,9 +43,7 @@ class Nested:
     _rows: dict[str, Rows] = field(default_factory=dict)
     _told: dict[str, Array] = field(default_factory=dict)  # by model: which batches
     _asked: bool = False
-    _base: Arrays | None = None  # the last iterate whose residual was accepted
-    _base_residual: float = float("inf")
-    _halvings: int = 0
+    _search: Search = field(default_factory=Search)
 
     needs: ClassVar[tuple[str, ...]] = ()  # of a fine model: "tangent", "iterate"
     barrier: ClassVar[bool] = True  # nothing is decided before all answers of a request are told
@@ -124,13 +118,7 @@ class Nested:
         return step.residual
 
     def _next(self, step: Advance) -> None:
-        merit = self._merit(step)
-        if merit > GROWTH * self._base_residual and self._base is not None and self._halvings < HALVINGS:
-            self._halvings += 1
-            self.u = {name: 0.5 * (self._base[name] + value) for name, value in self.u.items()}
-            return
-        self._base, self._base_residual, self._halvings = self.u, merit, 0
-        self.u = step.u
+        self.u = self._search.next(self.u, step)
 
 
 SCHEME = Nested

@@ -18,6 +18,7 @@ from hpcms.errors import BadInput
 from hpcms.job import Job
 from hpcms.problem.mesh import Domain, Mesh, build_mesh
 from hpcms.problem.regions import Source
+from hpcms.stepping import SHARE
 
 SAMPLE = 4  # regions whose cost is asked for
 SHORTEST, LONGEST = 0.02, 0.5  # seconds of a task
@@ -145,7 +146,7 @@ def plan_of(job: Job) -> Plan:
     times = tuple(np.linspace(0.0, job.time.end, job.time.steps + 1)[1:].tolist())
     return Plan(
         times=times,
-        min_step=job.time.min_step or job.time.end / job.time.steps / 64,
+        min_step=job.time.min_step or job.time.end / job.time.steps / SHARE,
         scheme=coupling.find(job.coupling.scheme),
         tolerance=job.coupling.tolerance,
         max_sweeps=job.coupling.max_sweeps,

@@ -16,13 +16,9 @@ import numpy as np
 from hpcms.contracts import Arrays, CoarseModel, CoarseRequest, FineRequest, Outcome, Step
 from hpcms.engine import tasks
 from hpcms.engine.exchange import Exchange, Sent
-from hpcms.errors import NumericalFailure
+from hpcms.stepping import StepRejected
 
 AHEAD = 1  # tasks beyond one a worker, so that none waits for the driver
-
-
-class StepRejected(NumericalFailure):
-    """This step did not work with this step size."""
 
 
 class Progress(Protocol):

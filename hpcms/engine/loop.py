@@ -10,10 +10,10 @@ from typing import Any
 from hpcms.contracts import Arrays, CoarseModel, Step
 from hpcms.coupling import look_at, talk_with
 from hpcms.engine import tasks
-from hpcms.engine.dialogue import Dialogue, Progress, StepRejected
+from hpcms.engine.dialogue import Dialogue, Progress
 from hpcms.engine.exchange import Exchange, commit_key
 from hpcms.engine.stop import StopWatch
-from hpcms.errors import NumericalFailure
+from hpcms.stepping import StepRejected, StepSize, rate
 from hpcms.store.commit import RunStore
 
 
@@ -97,36 +97,27 @@ class Loop:
 
     def _step(self) -> None:
         """One accepted step; halve it while it is rejected."""
-        target = next(t for t in self.plan.times if t > self.t * (1 + 1e-12))
-        whole = target - self.t
-        dt, attempt = min(self.dt or whole, whole), 0
+        size, attempt = StepSize.within(self.plan.times, self.t, self.dt), 0
         self.orders = []
         self.recorded = iter(next(self.replay)) if self.replay is not None else None
-        if whole - dt < 1e-9 * whole:
-            dt = whole
         while True:
-            step = Step(self.index + 1, target if dt == whole else self.t + dt, dt, self.u, self.rate)
+            step = Step(self.index + 1, size.end, size.dt, self.u, self.rate)
             try:
                 scheme, fine = self._attempt(step, attempt)
                 break
             except StepRejected as error:
                 self.exchange.reject()
-                self.progress.note(f"step {step.index} rejected at dt = {dt:.4g} s: {error}")
-                dt, attempt, self.rejections = dt / 2, attempt + 1, self.rejections + 1
-                if dt < self.plan.min_step:
-                    raise NumericalFailure(
-                        f"step {step.index} fails down to the smallest step of {self.plan.min_step:.4g} s: {error}",
-                        hint="lower time.min_step, loosen coupling.tolerance, or look at the region with `hpcms zoom`",
-                    ) from error
-        self.u, self.rate = scheme.u, rate(self.u, scheme.u, dt)
-        cut = 0.0 if step.t == target else 2 * dt  # try a longer one next, within the same planned interval
+                self.progress.note(f"step {step.index} rejected at dt = {step.dt:.4g} s: {error}")
+                attempt, self.rejections = attempt + 1, self.rejections + 1
+                size.halve(self.plan.min_step, step.index, error)
+        self.u, self.rate = scheme.u, rate(self.u, scheme.u, step.dt)
         arrays = {
             name: {**scheme.drives[name], **{a: given[a] for a in self.exchange.parts[name].model.answers}}
             for name, given in scheme.answers.items()
         }
-        meta = {"sweeps": scheme.sweeps, "dt": dt, "fine": fine, "cut": cut, **self._meta(scheme)}
+        meta = {"sweeps": scheme.sweeps, "dt": step.dt, "fine": fine, "cut": size.next, **self._meta(scheme)}
         self._commit(step.index, step.t, arrays, meta)
-        self.dt = cut
+        self.dt = size.next
 
     def _attempt(self, step: Step, attempt: int) -> tuple[Any, dict[str, Any]]:
         """Ask and tell until the scheme is done."""
@@ -150,7 +141,7 @@ class Loop:
         later = [t for t in self.plan.times if t > step.t * (1 + 1e-12)]
         if not later or step.t not in self.plan.times:
             return None
-        after = Step(step.index + 1, later[0], later[0] - step.t, u, rate(dict(step.previous), u, step.dt))
+        after = Step(step.index + 1, later[0], later[0] - step.t, u, rate(step.previous, u, step.dt))
         self.steps[after.index] = after
         return after
 
@@ -171,8 +162,3 @@ class Loop:
         self.exchange.records = []
         self.exchange.recall(sink)
         self.index, self.t = index, t
-
-
-def rate(before: Arrays, after: Arrays, dt: float) -> Arrays:
-    """Change per second of the coarse state over a step."""
-    return {name: (after[name] - before[name]) / dt for name in after}

@@ -26,6 +26,8 @@ from hpcms.contracts import Array, Arrays, Outcome, Regions, Unit
 
 TINY = 1e-300
 CURVED = 10.0  # the share of a condensed stress that is missing over the square of the residual
+CUTS = 7  # of a Newton step
+FAR = 0.9  # of the slope before: a step that ends with more of it, the other way, went too far
 EVALUATION = 0.15  # of a Newton iteration: one look at the laws
 
 
@@ -72,7 +74,7 @@ class Layers:
         }
 
     def solve(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
-        """Newton's method with halving, until the stresses of the layers agree."""
+        """Newton's method with a line search, until the stresses of the layers agree."""
         return self._newton(drive, state, self.max_iterations, self.tolerance)
 
     def iterate(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
@@ -125,18 +127,28 @@ class Layers:
         }
 
     def _move(self, eps: Array, dt: Array, state: Arrays, at: tuple[Array, ...], todo: Array) -> tuple[Array, ...]:
-        """One Newton step where ``todo``, halved up to 6 times where it makes the residual worse than threefold."""
+        """One Newton step where ``todo``, cut up to ``CUTS`` times where it goes too far.
+
+        Work is convex for the laws that only rise, so along d its slope g(t) = sum f d (s(e + t d) - sigma) goes from below zero
+        to its root and beyond: too far is |g(1)| > ``FAR`` |g(0)|, and the secant through both says how far to go. (The relative
+        residual says nothing there: a power law is so flat that it stays near one.) Where g(0) >= 0 the law falls, and a
+        residual that is worse than threefold halves the step.
+        """
         e, s, k, sigma, A, residual = at
         f, share = state["fraction"], np.where(todo, 1.0, 0.0)[:, None]
         d = (sigma - s) / np.where(k == 0, TINY, k)
-        for _ in range(7):
+        slope0 = (f * d * (s - sigma)).sum(axis=1)
+        for _ in range(CUTS):
             trial = e + share * d
             s1, k1 = self._law(trial, dt, state)
             sigma1, A1, r1 = self._condense(eps, trial, s1, k1, f)
-            worse = todo & ~(r1 <= 3.0 * residual)
+            slope1 = (f * d * (s1 - sigma)).sum(axis=1)
+            rises = slope0 < 0
+            worse = todo & np.where(rises, ~(slope1 <= -FAR * slope0), ~(r1 <= 3.0 * residual))
             if not worse.any():
                 break
-            share = np.where(worse[:, None], share / 2, share)
+            part = np.where(rises & np.isfinite(slope1), slope0 / np.where(worse & rises, slope0 - slope1, -1.0), 0.5)
+            share = np.where(worse[:, None], share * np.clip(part, 0.1, 0.5)[:, None], share)
         pick = todo[:, None]
         news, olds = (trial, s1, k1, sigma1, A1), (e, s, k, sigma, A)
         moved = [np.where(pick, new, old) for new, old in zip(news, olds, strict=True)]

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from hpcms.contracts import Array, Arrays, FineRequest, Outcome
-from hpcms.errors import NumericalFailure
 
 
 @dataclass
@@ -37,8 +36,8 @@ class Cells:
             return self.starts[batches]
         return np.concatenate([np.arange(s, s + n) for s, n in zip(self.starts[batches], sizes, strict=True)])
 
-    def solve(self, request: FineRequest) -> tuple[Array, Arrays, Arrays, Array]:
-        """Rows, answers, new states and the iterations of each region. The states count once they are ``keep``-ed."""
+    def solve(self, request: FineRequest) -> tuple[Array, Arrays, Arrays, list[Outcome]]:
+        """Rows, answers, new states and outcomes of each region. The states count once they are ``keep``-ed."""
         rows = self.rows(request.batches)
         before = {name: value[rows] for name, value in self._history(request.step, rows).items()}
         if request.step in self.trials:
@@ -48,8 +47,7 @@ class Cells:
                 before[name][tried] = self.trials[request.step][name][rows[tried]]
         verb = request.verb if hasattr(self.model, "iterate") else "solve"
         answers, state, outcomes = getattr(self.model, verb)(request.drive, before, self.seeds[rows])
-        self._check(outcomes, rows)
-        return rows, answers, state, np.array([o.iterations for o in outcomes])
+        return rows, answers, state, list(outcomes)
 
     def _history(self, step: int, rows: Array) -> Arrays:
         """Committed states, or for a step ahead the last trials of the open one."""
@@ -59,11 +57,6 @@ class Cells:
             raise RuntimeError("a step ahead was asked of a region without a trial in this one")
         return self.trials[self.open]
 
-    def _check(self, outcomes: Sequence[Outcome], rows: Array) -> None:
-        for r, o in zip(rows, outcomes, strict=True):
-            if not o.ok:
-                raise NumericalFailure(f"{self.name}: region {r}: {o.reason}", hint="shorten the step: time.steps")
-
     def keep(self, step: int, rows: Array, state: Arrays) -> None:
         """The newest trial of these rows."""
         if step not in self.trials:
@@ -72,6 +65,10 @@ class Cells:
         for name, value in state.items():
             self.trials[step][name][rows] = value
         self.has[step][rows] = True
+
+    def reject(self) -> None:
+        """Forget the trials of a step that is not accepted, and what was ahead of it."""
+        self.trials, self.has = {}, {}
 
     def commit(self) -> None:
         """The trials of the open step become the history of the next one."""

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from hpcms.contracts import Advance, Array, Arrays, CoarseModel, CoarseRequest, FineRequest, Step
+from hpcms.contracts import Advance, Array, Arrays, CoarseModel, CoarseRequest, FineRequest, Outcome, Step
 from hpcms.coupling import look_at, talk_with
-from hpcms.errors import NumericalFailure
 from hpcms.plan.cells import Cells
 from hpcms.plan.machine import Costs, Machine
+from hpcms.stepping import SHARE, StepRejected, StepSize, rate
 
 MOST_EVENTS = 10**8
 
@@ -29,6 +29,8 @@ MOST_EVENTS = 10**8
 @dataclass
 class Simulated:
     """Seconds; ``workers`` is P. ``path``: by step and model, the drives; ``ends``: by step, the coarse state.
+
+    ``times``: ends of the accepted steps; ``rejected``: what a step was halved for.
 
     ``lb0`` = max(fine work / P, the slowest batch's work, the coarse work); ``span`` is LB2. ``wasted``: work of records ahead that
     did not count in the end; ``waits``: worker seconds without a task, by cause. ``order``: what was told, step by step.
@@ -50,6 +52,8 @@ class Simulated:
     wait: dict[str, float]
     path: list[dict[str, Arrays]]
     ends: list[Arrays]
+    times: list[float]
+    rejected: list[str]
     order: list[list[Any]]
 
     @property
@@ -60,21 +64,23 @@ class Simulated:
 
 @dataclass
 class _Sent:
-    """A request on its way; ``open``: batches that are not back yet."""
+    """A request on its way; ``open``: batches that are not back yet; ``attempt``: what asked, void if that was rejected."""
 
     request: FineRequest
     rows: Array
     answers: Arrays
     state: Arrays
+    outcomes: list[Outcome]
     costs: Array  # (batches,)
     firsts: Array  # (batches + 1,) where each batch begins in ``rows``
     depth: Array  # (batches,) end of the longest chain that leads to it
-    open: int = 0
+    open: int
+    attempt: int
 
 
 @dataclass
 class Simulation:
-    """One run of ``scheme`` over ``times``. ``order``: that of an earlier run, to be repeated; its clocks count for nothing."""
+    """One run of ``scheme`` over ``times``; rejected steps are halved as in a run, down to ``min_step`` (None: as in a job)."""
 
     coarse: CoarseModel
     cells: Mapping[str, Cells]
@@ -84,6 +90,7 @@ class Simulation:
     costs: Costs
     tolerance: float = 1e-6
     max_sweeps: int = 30
+    min_step: float | None = None
     seed: int = 0
     extrapolate: bool = True
     now: float = 0.0
@@ -95,6 +102,7 @@ class Simulation:
     deepest: float = 0.0
     wait: dict[str, float] = field(default_factory=lambda: {"coarse": 0.0, "imbalance": 0.0})
     order: list[list[Any]] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
     _events: list[tuple[float, int, str, Any]] = field(default_factory=list)
     _pending: list[tuple[float, int, _Sent, int]] = field(default_factory=list)
     _serial: int = 0
@@ -114,42 +122,54 @@ class Simulation:
         talk = talk_with(
             models, self.tolerance, self.max_sweeps, {m: c.batches for m, c in self.cells.items()}, by_batch
         )
-        u, t, scheme = self.coarse.begin(), 0.0, None
-        rate: Arrays = {}
-        ends, path, total = [u], [], {"sweeps": 0, "ahead": 0, "ahead_kept": 0, "coarse_ahead": 0, "fallback": 0}
-        for index, end in enumerate(self.times, start=1):
-            step = Step(index, end, end - t, u, rate if self.extrapolate else {})
-            scheme = self.scheme.begin(look_at(self.coarse, step, self._following), talk, scheme)
-            self._steps = {index: step}
-            self._u_depth.setdefault(index, self._u_depth.get(index - 1, 0.0))
-            self._step(scheme)
-            u, rate, t = scheme.u, {n: (scheme.u[n] - u[n]) / (end - t) for n in u}, end
-            self._u_depth[index + 1] = max(self._u_depth.get(index + 1, 0.0), self._u_depth[index])
+        u, size, before = self.coarse.begin(), StepSize.within(self.times, 0.0), None
+        speed: Arrays = {}
+        ends, accepted, path = [u], [0.0], []
+        total = {"sweeps": 0, "ahead": 0, "ahead_kept": 0, "coarse_ahead": 0, "fallback": 0}
+        while True:
+            step = Step(len(ends), size.end, size.dt, u, speed if self.extrapolate else {})
+            scheme = self.scheme.begin(look_at(self.coarse, step, self._following), talk, before)
+            before = None  # what was ahead of a step that fails is lost with it
+            try:
+                self._step(scheme, step)
+            except StepRejected as error:
+                self._reject(step, error)
+                size.halve(self.min_step or self.times[-1] / len(self.times) / SHARE, step.index, error)
+                continue
+            before, u, speed = scheme, scheme.u, rate(u, scheme.u, step.dt)
+            self._u_depth[step.index + 1] = max(self._u_depth.get(step.index + 1, 0.0), self._u_depth[step.index])
             for c in self.cells.values():
                 c.commit()
             ends.append(u)
+            accepted.append(step.t)
             path.append({m: {**d} for m, d in scheme.drives.items()})
             total["sweeps"] += len(scheme.sweeps)
             for name, value in getattr(scheme, "meta", {}).items():
                 total[name] += bool(value) if name == "fallback" else value
+            if step.t >= self.times[-1]:
+                break
+            size = StepSize.within(self.times, step.t, size.next)
         fine = self.work - self.coarse_work  # the driver is beside the workers
         lb0 = max(fine / self.machine.workers, self.coarse_work, *(s.max() for s in self._sums.values()))
         return Simulated(
             self.now, self.machine.workers, self.work, self.coarse_work, self.deepest, float(lb0), self.tasks,
             self.iterations, total["sweeps"], total["ahead"], total["ahead_kept"], total["coarse_ahead"],
-            total["fallback"], self.wait, path, ends, self.order,
+            total["fallback"], self.wait, path, ends, accepted, self.rejected, self.order,
         )  # fmt: skip
 
     def _following(self, step: Step, u: Arrays) -> Step | None:
-        if step.index >= len(self.times):
+        """The step after ``step``, if that ends with ``u`` and is accepted."""
+        later = [t for t in self.times if t > step.t * (1 + 1e-12)]
+        if not later or step.t not in self.times:
             return None
-        end = self.times[step.index]
-        rate = {n: (u[n] - step.previous[n]) / step.dt for n in u}
-        after = Step(step.index + 1, end, end - step.t, u, rate if self.extrapolate else {})
+        speed = rate(step.previous, u, step.dt) if self.extrapolate else {}
+        after = Step(step.index + 1, later[0], later[0] - step.t, u, speed)
         self._steps[after.index] = after
         return after
 
-    def _step(self, scheme: Any) -> None:
+    def _step(self, scheme: Any, step: Step) -> None:
+        self._steps = {step.index: step}
+        self._u_depth.setdefault(step.index, self._u_depth.get(step.index - 1, 0.0))
         self.order.append([])
         for _ in range(MOST_EVENTS):
             if scheme.done:
@@ -163,7 +183,14 @@ class Simulation:
                 raise RuntimeError("the scheme waits for nothing")
             self._next(scheme)
         if scheme.failed:
-            raise NumericalFailure(f"step {len(self.order)}: {scheme.failed}", hint="more steps: time.steps")
+            raise StepRejected(scheme.failed)
+
+    def _reject(self, step: Step, error: StepRejected) -> None:
+        """What waits is dropped; what runs goes on to its end, but nobody is told."""
+        self.rejected.append(f"step {step.index} at dt = {step.dt:.4g} s: {error}")
+        self._pending, self._coarse_runs = [], False
+        for c in self.cells.values():
+            c.reject()
 
     def _room(self) -> int:
         """Batches that the scheme may hand out now."""
@@ -182,7 +209,7 @@ class Simulation:
         depth = cost + max(self._told_depth.get(request.step, 0.0), self._u_depth.get(request.step, 0.0), below)
         self.deepest = max(self.deepest, depth)
         self.work, self.coarse_work, self._coarse_runs = self.work + cost, self.coarse_work + cost, True
-        self._push(self.now + cost, "coarse", (request, advance, depth))
+        self._push(self.now + cost, "coarse", (request, advance, depth, len(self.rejected)))
 
     def _push(self, time: float, kind: str, what: Any) -> None:
         self._serial += 1
@@ -191,14 +218,15 @@ class Simulation:
     def _submit(self, request: FineRequest) -> None:
         """Compute all batches of a request now; they start as workers are free, the longest first."""
         cells = self.cells[request.model]
-        rows, answers, state, iterations = cells.solve(request)
+        rows, answers, state, outcomes = cells.solve(request)
+        iterations = np.array([o.iterations for o in outcomes])
         firsts = np.concatenate([[0], np.cumsum(cells.sizes[request.batches])])
         costs = np.add.reduceat(self.costs.of(request.model, rows, iterations), firsts[:-1]) + self.costs.batch
         costs = costs * self._draw(len(costs))
         self.iterations += int(iterations.sum())
         known = self._u_depth.setdefault(request.step, self._u_depth.get(request.step - 1, 0.0))
         depth = np.maximum(self._chain[request.model][request.batches], known) + costs
-        sent = _Sent(request, rows, answers, state, costs, firsts, depth, len(costs))
+        sent = _Sent(request, rows, answers, state, outcomes, costs, firsts, depth, len(costs), len(self.rejected))
         self.tasks += len(costs)
         for k in np.argsort(-costs, kind="stable").tolist():
             self._serial += 1
@@ -229,9 +257,11 @@ class Simulation:
             self.wait["coarse" if self._coarse_runs and not self._pending else "imbalance"] += idle
             self.now = time
             if kind == "coarse":
+                if what[-1] < len(self.rejected):
+                    continue
                 self._coarse_runs = False
                 self._tell_all(scheme, ended)
-                self._tell_coarse(scheme, *what)
+                self._tell_coarse(scheme, *what[:-1])
                 return
             sent, k = what
             self.busy -= 1
@@ -240,6 +270,8 @@ class Simulation:
             self.work, self.deepest = self.work + cost, max(self.deepest, float(sent.depth[k]))
             self._sums[sent.request.model][sent.request.batches[k]] += cost
             self._fill()
+            if sent.attempt < len(self.rejected):
+                continue
             ended.setdefault(id(sent), (sent, []))[1].append(k)
         self._tell_all(scheme, ended)
 
@@ -257,11 +289,11 @@ class Simulation:
 
     def _tell_fine(self, scheme: Any, sent: _Sent, which: Array) -> None:
         request = sent.request
+        which = self._sound(scheme, sent, which)
         batches = request.batches[which]
-        if len(which) == len(sent.costs):
-            where = np.arange(len(sent.rows))
-        else:
-            where = np.concatenate([np.arange(sent.firsts[k], sent.firsts[k + 1]) for k in which])
+        if not len(which):
+            return
+        where = np.concatenate([np.arange(sent.firsts[k], sent.firsts[k + 1]) for k in which])
         if not scheme.tell(request.key, {n: v[where] for n, v in sent.answers.items()}, batches):
             return
         self.order[-1].append([*request.key, "all" if scheme.barrier else batches.tolist()])
@@ -269,3 +301,17 @@ class Simulation:
         self._chain[request.model][batches] = sent.depth[which]
         deepest = float(sent.depth[which].max())
         self._told_depth[request.step] = max(self._told_depth.get(request.step, 0.0), deepest)
+
+    def _sound(self, scheme: Any, sent: _Sent, which: Array) -> Array:
+        """The batches that did not fail. One that did rejects its step; a step ahead may fail, and is asked again."""
+        if all(o.ok for o in sent.outcomes):
+            return which
+        bad = np.logical_or.reduceat([not o.ok for o in sent.outcomes], sent.firsts[:-1])[which]
+        if not bad.any():
+            return which
+        cells = self.cells[sent.request.model]
+        if sent.request.step == cells.open:
+            r = next(r for r, o in zip(sent.rows, sent.outcomes, strict=True) if not o.ok)
+            raise StepRejected(f"{cells.name}: region {r}: {next(o.reason for o in sent.outcomes if not o.ok)}")
+        scheme.forget(sent.request.key, sent.request.batches[which[bad]])
+        return which[~bad]
