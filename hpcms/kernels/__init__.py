@@ -27,4 +27,4 @@ JIT: dict[str, Any] = {
 def jit(function: F) -> F:
     """Compile with the options of this room; the type checker keeps the function's signature."""
     compiled: Any = Kernel(function, JIT)
-    return compiled  # type: ignore[no-any-return]
+    return compiled
