@@ -11,14 +11,18 @@ wrappers and never becomes machine code of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from llvmlite import binding  # type: ignore[import-untyped]
-from numba.core import types
+from numba.core import sigutils, types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, CompileResult, compile_result
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
+
+from hpcms.kernels._turns import turn
 
 
 class _NoEngine:
@@ -81,14 +85,33 @@ class _BrickCache(FunctionCache):
     _impl_class = _BrickFiles
 
 
-class _Brick(CPUDispatcher):
+class _InTurn(CPUDispatcher):
+    """Of all processes that share the cache, one compiles a kernel at a time and the others find it there.
+
+    Locks are taken along calls, from kernel to brick, and calls have no cycles: nobody waits for somebody who waits for it.
+    """
+
+    _cache: Any
+
+    def compile(self, sig: Any) -> Any:
+        """Compile or load the overload for ``sig``."""
+        known: Any = self.overloads.get(tuple(sigutils.normalize_signature(sig)[0]))
+        if known is not None:
+            return known.entry_point
+        file = self._cache._cache_file
+        # numba's own lock comes first: the other way round, two threads could wait for each other
+        with global_compiler_lock, turn(Path(file._cache_path) / f"{Path(file._index_name).stem}.lock"):
+            return super().compile(sig)
+
+
+class _Brick(_InTurn):
     """A kernel as other kernels see it."""
 
     def enable_caching(self) -> None:
         self._cache = _BrickCache(self.py_func)
 
 
-class Kernel(CPUDispatcher):
+class Kernel(_InTurn):
     """A kernel as Python sees it; kernels that name it find ``brick``."""
 
     def __init__(self, py_func: Callable[..., Any], options: dict[str, Any]) -> None:

@@ -248,14 +248,17 @@ class MirrorCell:
 
     def set_moduli(self, lam: float, mu: float, mean: float) -> None:
         inverse = np.empty((6, *self.tables.nodes))
-        inverse_symbol(*self.tables.axes, lam, mu, mean, 1.0, inverse)
+        x, y, z = self.tables.axes
+        inverse_symbol(x, y, z, lam, mu, mean, 1.0, inverse)
         self.inverse = (inverse.reshape(6, -1) * self.tables.norm).astype(np.float32)
 
     def conjugate(self, operator: Operator, r: Array, shift: int, stop: Stop) -> tuple[Array, int, float]:
         t = self.tables
         x = np.zeros_like(r)
+        X, Y, Z = t.waves
         steps, energy = _conjugate(self.conn, self.sheet, *operator, t.signs[shift], t.faces[shift], t.classes[shift],
-                                   *t.waves, self.inverse, self._vector(r), self._vector(x), *stop)  # fmt: skip
+                                   X, Y, Z, self.inverse, self._vector(r), self._vector(x), stop.goal, stop.energy, stop.share,
+                                   stop.least, stop.limit)  # fmt: skip
         return x, steps, energy
 
     def strains(self, strain: Array) -> Array:

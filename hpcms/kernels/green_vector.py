@@ -88,7 +88,8 @@ class GreenVector:
         """Uniform Lame moduli (full integration) and the modulus of the mean dilatation, in Pa."""
         self.moduli = (lam, mu, mean)
         # nodal forces = volume * symbol * displacement; the transform is not normalised
-        inverse_symbol(*self.axes, lam, mu, mean, 1.0 / (self.volume * self.size), self.inverse)
+        x, y, z = self.axes
+        inverse_symbol(x, y, z, lam, mu, mean, 1.0 / (self.volume * self.size), self.inverse)
         return self
 
     def __call__(self, r: Array, out: Array) -> Array:
