@@ -11,17 +11,14 @@ from typing import Any, TypeVar
 from hpcms import cachedir
 
 cachedir.use()
-import numba  # noqa: E402  (numba reads its cache folder when it is imported)
+from hpcms.kernels._faces import Kernel  # noqa: E402  (numba reads its cache folder when it is imported)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Only such freedoms as keep isnan and isfinite alive; division by zero gives inf as in NumPy, not an exception.
-# A kernel that calls another one takes its lines in: a call that is left may reach, in the process that compiles, another
-# copy of the inner kernel than in a process that loads the cache, and the two copies round differently.
 JIT: dict[str, Any] = {
-    "cache": True,
+    "nopython": True,
     "nogil": True,
-    "forceinline": True,
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "arcp", "nsz"},
 }
@@ -29,5 +26,5 @@ JIT: dict[str, Any] = {
 
 def jit(function: F) -> F:
     """Compile with the options of this room; the type checker keeps the function's signature."""
-    compiled: F = numba.njit(**JIT)(function)
+    compiled: Any = Kernel(function, JIT)
     return compiled

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 from hpcms.kernels.box_green import Cells, Green, Support, back, lanes
 from hpcms.kernels.hex8_anisotropic import voxels
 from hpcms.kernels.hex8_elastic import CHUNK, ROW, _gather, _scatter, _voxels
@@ -35,7 +34,7 @@ class Contrast(NamedTuple):
     spacing: Array
 
 
-@numba.njit(**JIT)
+@jit
 def layer(u: Array, a: int, b: int, label: Array, extent: Array, spacing: Array, table: Array, strain: Array,
           f: Array, total: Array, lam: Array, mu: Array, t: Array, g: Array) -> None:  # fmt: skip
     """f += D (u + strain . x) for the voxels ``label`` between the planes in the slots a and b of u, f: (3, slots, by, bz)."""
@@ -69,7 +68,7 @@ def layer(u: Array, a: int, b: int, label: Array, extent: Array, spacing: Array,
             _scatter(f, a, b, j, j1, k0, n, g)
 
 
-@numba.njit(**JIT)
+@jit
 def _flush(
     x: int, u: Array, f: Array, slot: int, support: Support, mirror: Array, r: Array, w: Array, sums: Array
 ) -> None:
@@ -99,13 +98,13 @@ def _flush(
     sums[x, 0], sums[x, 1] = gamma, delta
 
 
-@numba.njit(**JIT)
+@jit
 def on_mirror(mirror: Array, axis: int, node: int) -> bool:
     """Whether a node of a window lies on a plane of symmetry."""
     return mirror[axis, 3] >= 0 and (node == 0 or node == mirror[axis, 3])
 
 
-@numba.njit(**JIT)
+@jit
 def _square(x: int, support: Support, mirror: Array, r: Array) -> float:
     """r.r of plane x over the whole cell, by the eighth of it in a window."""
     size, start, total = (support.start[x + 1] - support.start[x]) // 3, support.start[x], 0.0
@@ -123,7 +122,7 @@ def _square(x: int, support: Support, mirror: Array, r: Array) -> float:
     return total * (2.0 if on_mirror(mirror, 0, x) else 1.0)
 
 
-@numba.njit(**JIT)
+@jit
 def forces(tasks: Array, W: Array, moved: bool, support: Support, green: Green, cells: Cells, contrast: Contrast,
            strain: Array, r: Array, w: Array, sums: Array, totals: Array) -> None:  # fmt: skip
     """w <- D (u + strain . x) on planes of the vectors (cells, n), u with the waves W (zero if not ``moved``).
@@ -160,7 +159,7 @@ def forces(tasks: Array, W: Array, moved: bool, support: Support, green: Green, 
                 _flush(x - 1, u, f, before, support, cells.mirror[m], r[m], w[m], sums[m])
 
 
-@numba.njit(**JIT)
+@jit
 def update(tasks: Array, alpha: Array, beta: Array, support: Support, cells: Cells, w: Array, q: Array, d: Array, s: Array,
            r: Array, sums: Array) -> None:  # fmt: skip
     """``q = r + beta q``, ``d = w + beta d``, ``s += alpha q``, ``r -= alpha (q + d)``; sums[..., 2] <- r.r by plane."""
@@ -178,7 +177,7 @@ def update(tasks: Array, alpha: Array, beta: Array, support: Support, cells: Cel
             sums[m, place, 2] = _square(place, support, cells.mirror[m], rr)
 
 
-@numba.njit(**JIT)
+@jit
 def remain(tasks: Array, support: Support, cells: Cells, s: Array, r: Array, sums: Array) -> None:
     """``r = -(s + r)``; sums[..., 2] <- r.r by plane."""
     for task in range(tasks.shape[0]):

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 from hpcms.kernels.box_waves import Axis, transform, transpose
 
 LANES = 192  # pairs of waves treated at once along x
@@ -54,20 +53,20 @@ class Cells(NamedTuple):
     mirror: Array
 
 
-@numba.njit(**JIT)
+@jit
 def lanes(width: int) -> int:
     """A width that the compiler's vectors divide."""
     return (width + 15) // 16 * 16
 
 
-@numba.njit(**JIT)
+@jit
 def put(row: Array, values: Array, width: int) -> None:
     """row[:width] <- values[:width], as a plain loop: a slice would be checked for overlap."""
     for n in range(width):
         row[n] = values[n]
 
 
-@numba.njit(**JIT)
+@jit
 def turn(a: Array, rows: int, first: int, width: int, out: Array) -> None:
     """out[first + k, j] <- a[j, k] for j < rows and k < width, in tiles that stay in the cache."""
     for j0 in range(0, rows, 8):
@@ -78,7 +77,7 @@ def turn(a: Array, rows: int, first: int, width: int, out: Array) -> None:
                 row[j] = a[j, k]
 
 
-@numba.njit(**JIT)
+@jit
 def turn_back(a: Array, first: int, width: int, columns: int, out: Array) -> None:
     """out[j, k] <- a[first + k, j] for k < width and j < columns, in tiles that stay in the cache."""
     for k0 in range(0, width, 8):
@@ -89,7 +88,7 @@ def turn_back(a: Array, first: int, width: int, columns: int, out: Array) -> Non
                 row[k] = a[first + k, j]
 
 
-@numba.njit(**JIT)
+@jit
 def ahead(tasks: Array, v: Array, support: Support, green: Green, cells: Cells, W: Array) -> None:
     """W[cell, x, c] (z waves, y waves) <- planes of the vectors v (cells, n)."""
     y, z, side = green.y, green.z, W.shape[4]
@@ -125,7 +124,7 @@ def ahead(tasks: Array, v: Array, support: Support, green: Green, cells: Cells, 
                     put(W[m, x, c, k], waves[k], side)
 
 
-@numba.njit(**JIT)
+@jit
 def back(W: Array, c: int, reach_y: int, reach_z: int, green: Green, blocks: Array, out: Array, waves: Array, plane: Array,
          fold: Array, part: Array) -> None:  # fmt: skip
     """out (y nodes, z nodes) <- component c of the waves W of one plane, within reach; the rest are work space."""
@@ -143,7 +142,7 @@ def back(W: Array, c: int, reach_y: int, reach_z: int, green: Green, blocks: Arr
         put(out[j, low:], plane[j], width)
 
 
-@numba.njit(**JIT)
+@jit
 def along_waves(tasks: Array, W: Array, green: Green, cells: Cells) -> None:
     """W (cells, x, 3, pairs) <- K0^-1 W for the pairs of waves first..last-1 of a task."""
     axis = green.x
@@ -176,7 +175,7 @@ def along_waves(tasks: Array, W: Array, green: Green, cells: Cells) -> None:
                     put(W[m, i, c, p:], a[i], width)
 
 
-@numba.njit(**JIT)
+@jit
 def displacements(tasks: Array, W: Array, support: Support, green: Green, cells: Cells, v: Array) -> None:
     """Planes of the vectors v (cells, n) <- the waves W: the transpose of ``ahead``."""
     y, z, side = green.y, green.z, max(W.shape[3], W.shape[4])

@@ -12,18 +12,17 @@ over by powers of R.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 from hpcms.kernels.box_green import put
 
 LANES = 128  # pairs of waves treated at once
 FORGOTTEN = 1e-18
 
 
-@numba.njit(**JIT)
+@jit
 def _product(A: Array, B: Array) -> Array:
     C = np.zeros((3, 3))
     for i in range(3):
@@ -33,7 +32,7 @@ def _product(A: Array, B: Array) -> Array:
     return C
 
 
-@numba.njit(**JIT)
+@jit
 def _inverse(A: Array) -> Array:
     B = np.empty((3, 3))
     for i in range(3):
@@ -43,7 +42,7 @@ def _inverse(A: Array) -> Array:
     return B / (A[0, 0] * B[0, 0] + A[0, 1] * B[1, 0] + A[0, 2] * B[2, 0])
 
 
-@numba.njit(**JIT)
+@jit
 def _power(R: Array, n: int) -> Array:
     out, square = np.eye(3), R.copy()
     while n > 0:
@@ -54,7 +53,7 @@ def _power(R: Array, n: int) -> Array:
     return out
 
 
-@numba.njit(**JIT)
+@jit
 def coefficients(Y: Array, Z: Array, h: float, lam: float, mu: float, ring: int, nodes: int, weight: Array, out: Array,
                  warm: Array) -> None:  # fmt: skip
     """out (33, pairs) <- R, M^-1 (xx yy zz yz xz xy), what enters the downward and the upward recursion.
@@ -116,7 +115,7 @@ def coefficients(Y: Array, Z: Array, h: float, lam: float, mu: float, ring: int,
             warm[p] += 1
 
 
-@numba.njit(**JIT)
+@jit
 def _line(s: Array, nodes: int, stiffness: float) -> None:
     """A mode that is constant along y and z: -u[i-1] + 2 u[i] - u[i+1] = (s[i] - mean s) / stiffness; in place.
 
@@ -138,7 +137,7 @@ def _line(s: Array, nodes: int, stiffness: float) -> None:
     s[:] = u[: s.size]
 
 
-@numba.njit(**JIT)
+@jit
 def along_rows(tasks: Array, W: Array, rows: Array, warm: Array, line: Array, ring: int, constant: Array) -> None:
     """W (cells, x, 3, pairs) <- K0^-1 W for the pairs of waves first..last-1 of a task.
 
@@ -177,7 +176,7 @@ def along_rows(tasks: Array, W: Array, rows: Array, warm: Array, line: Array, ri
                 W[m, :, :, constant[n]] = modes[n].T
 
 
-@numba.njit(**JIT)
+@jit
 def _down(w: Array, p: int, k: Array, y: Array, width: int, store: bool) -> None:
     """y[:3] <- w + R^T y[:3]."""
     w0, w1, w2, L = w[0, p:], w[1, p:], w[2, p:], LANES
@@ -191,7 +190,7 @@ def _down(w: Array, p: int, k: Array, y: Array, width: int, store: bool) -> None
             w0[n], w1[n], w2[n] = y[n], y[L + n], y[2 * L + n]
 
 
-@numba.njit(**JIT)
+@jit
 def _up(w: Array, p: int, k: Array, y: Array, width: int, store: bool) -> None:
     """y[:3] <- M^-1 w + R y[:3]."""
     w0, w1, w2, L = w[0, p:], w[1, p:], w[2, p:], LANES
@@ -206,7 +205,7 @@ def _up(w: Array, p: int, k: Array, y: Array, width: int, store: bool) -> None:
             w0[n], w1[n], w2[n] = y[n], y[L + n], y[2 * L + n]
 
 
-@numba.njit(**JIT)
+@jit
 def _enter(k: Array, y: Array, width: int, up: bool) -> None:
     """What the ring brings in: y[:3] <- enter y[:3] + tail y[3:] upwards, enter^T y[:3] downwards."""
     L = LANES

@@ -16,11 +16,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 
 
 class Axis(NamedTuple):
@@ -69,7 +68,7 @@ def weights(ring: int, mirrored: bool = False) -> Array:
     return np.where((k == 0) | (2 * k == ring), 1.0, 2.0) / ring * (2.0 if mirrored else 1.0)
 
 
-@numba.njit(**JIT)
+@jit
 def multiply(M: Array, rows: int, terms: int, a: Array, width: int, out: Array) -> None:
     """out[:rows, :width] <- M[:rows, :terms] a[:terms, :width]; rows and terms are multiples of four."""
     zero = a.dtype.type(0)
@@ -92,7 +91,7 @@ def multiply(M: Array, rows: int, terms: int, a: Array, width: int, out: Array) 
                 p3[r] += d0 * q0 + d1 * q1 + d2 * q2 + d3 * q3
 
 
-@numba.njit(**JIT)
+@jit
 def _fold(a: Array, axis: Axis, odd: int, group: int, reach: int, width: int, out: Array) -> int:
     """Rows of out <- even (or odd) part of a at the distances group, group + step, ... below ``reach``, then zeros;
     the number of rows, a multiple of four."""
@@ -117,7 +116,7 @@ def _fold(a: Array, axis: Axis, odd: int, group: int, reach: int, width: int, ou
     return m
 
 
-@numba.njit(**JIT)
+@jit
 def _unfold(rows: Array, axis: Axis, odd: int, group: int, reach: int, width: int, add: bool, a: Array) -> None:
     """Transpose of ``_fold``; sets the rows of a, or adds to them."""
     centre, sign = axis.centre, rows.dtype.type(1 - 2 * odd)
@@ -139,7 +138,7 @@ def _unfold(rows: Array, axis: Axis, odd: int, group: int, reach: int, width: in
                     low[r] += sign * row[r]
 
 
-@numba.njit(**JIT)
+@jit
 def transform(a: Array, axis: Axis, own: int, first: int, last: int, reach: int, width: int, out: Array, fold: Array,
               part: Array) -> None:  # fmt: skip
     """out (rows of the blocks first..last-1, width) <- waves of a (nodes, width) within ``reach`` of the centre.
@@ -169,7 +168,7 @@ def transform(a: Array, axis: Axis, own: int, first: int, last: int, reach: int,
                     row[r] = sign * (p[r] + q[r])
 
 
-@numba.njit(**JIT)
+@jit
 def transpose(w: Array, axis: Axis, own: int, first: int, last: int, reach: int, width: int, a: Array, fold: Array,
               part: Array) -> None:  # fmt: skip
     """a (nodes, width) within ``reach`` of the centre <- transpose of ``transform`` applied to w."""

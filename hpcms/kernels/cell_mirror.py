@@ -14,11 +14,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 from hpcms.kernels.elements import blocks_of, corners, read_history, write_history
 from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
 from hpcms.kernels.hex8_creep import tangent
@@ -42,7 +41,7 @@ def classes_of(strain: Array) -> tuple[int, ...]:
     return tuple(sorted(found | {a ^ b for a in found for b in found}))
 
 
-@numba.njit(**JIT)
+@jit
 def _spread(v: Array, signs: Array, w: Array) -> None:
     """w (3, sheets * nodes + 1) <- sum over the classes of v (classes, 3, nodes) with signs (sheets, classes)."""
     nodes = v.shape[2]
@@ -57,7 +56,7 @@ def _spread(v: Array, signs: Array, w: Array) -> None:
                     out[n] += sign * row[n]
 
 
-@numba.njit(**JIT)
+@jit
 def _collect(f: Array, signs: Array, faces: Array, r: Array) -> None:
     """Transpose of ``_spread``; faces: (classes, 3, nodes) 0 where symmetry holds a component at zero, else 1."""
     nodes = r.shape[2]
@@ -72,7 +71,7 @@ def _collect(f: Array, signs: Array, faces: Array, r: Array) -> None:
                     out[n] += sign * face[n] * row[n]
 
 
-@numba.njit(**JIT)
+@jit
 def _conjugate(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, geo: Array, signs: Array, faces: Array,
                classes: Array, X: Array, Y: Array, Z: Array, inverse: Array, r: Array, x: Array, goal: float, energy: float,
                share: float, least: float, limit: int) -> tuple[int, float]:  # fmt: skip
@@ -105,7 +104,7 @@ def _conjugate(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, g
     return limit, energy
 
 
-@numba.njit(**JIT)
+@jit
 def _read_field(field: Array, mirror: Array, signs: Array, v: Array) -> None:
     """v (classes, 3, x, y, z) <- what the sheets see of a field of the cell; the inverse of ``_write_field``."""
     _, nx, ny, nz = field.shape
@@ -125,7 +124,7 @@ def _read_field(field: Array, mirror: Array, signs: Array, v: Array) -> None:
                             v[m, c, i, j, k] += signs[s, m] * value
 
 
-@numba.njit(**JIT)
+@jit
 def _write_field(v: Array, signs: Array, field: Array) -> None:
     """field (3, nx, ny, nz) <- the classes v at all nodes of the cell; signs: (8 reflections, classes)."""
     _, nx, ny, nz = field.shape
@@ -249,14 +248,17 @@ class MirrorCell:
 
     def set_moduli(self, lam: float, mu: float, mean: float) -> None:
         inverse = np.empty((6, *self.tables.nodes))
-        inverse_symbol(*self.tables.axes, lam, mu, mean, 1.0, inverse)
+        x, y, z = self.tables.axes
+        inverse_symbol(x, y, z, lam, mu, mean, 1.0, inverse)
         self.inverse = (inverse.reshape(6, -1) * self.tables.norm).astype(np.float32)
 
     def conjugate(self, operator: Operator, r: Array, shift: int, stop: Stop) -> tuple[Array, int, float]:
         t = self.tables
         x = np.zeros_like(r)
+        X, Y, Z = t.waves
         steps, energy = _conjugate(self.conn, self.sheet, *operator, t.signs[shift], t.faces[shift], t.classes[shift],
-                                   *t.waves, self.inverse, self._vector(r), self._vector(x), *stop)  # fmt: skip
+                                   X, Y, Z, self.inverse, self._vector(r), self._vector(x), stop.goal, stop.energy, stop.share,
+                                   stop.least, stop.limit)  # fmt: skip
         return x, steps, energy
 
     def strains(self, strain: Array) -> Array:

@@ -7,15 +7,14 @@ what they carry vanishes when the image is refined.)
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 from hpcms.kernels.hex8_points import LANES
 
 
-@numba.njit(**JIT)
+@jit
 def _grow(solid: Array, seed: int, label: int, labels: Array, cell: Array, queue: Array) -> bool:
     """Labels the cluster of ``seed``; True if it meets its own periodic image. ``cell``: image in which a voxel was met."""
     nx, ny, nz = solid.shape
@@ -45,7 +44,7 @@ def _grow(solid: Array, seed: int, label: int, labels: Array, cell: Array, queue
     return wraps
 
 
-@numba.njit(**JIT)
+@jit
 def load_bearing(solid: Array) -> Array:
     """(nx, ny, nz) bool: the solid voxels of a periodic cell whose cluster meets its own image."""
     labels = np.zeros(solid.shape, np.int64)
@@ -82,7 +81,7 @@ def corners(voxels: Array, box: tuple[int, ...], nodes: tuple[int, ...], spare: 
     return np.ascontiguousarray(np.where(voxels[:, None, :] < 0, spare, node), np.uint64)
 
 
-@numba.njit(**JIT)
+@jit
 def read_history(history: Array, voxels: Array, sheet: Array, box: Array, mirror: Array, vp: Array) -> None:
     """vp (blocks, 8 * 5 * LANES) <- history (nx, ny, nz, 8, 6) Mandel, each block in the frame of its sheet.
 
@@ -106,7 +105,7 @@ def read_history(history: Array, voxels: Array, sheet: Array, box: Array, mirror
                 vp[b, p + 4 * LANES] = root * g[5] * (1 - 2 * (x ^ y))
 
 
-@numba.njit(**JIT)
+@jit
 def write_history(vp: Array, voxels: Array, sheet: Array, box: Array, images: Array, history: Array) -> None:
     """Inverse of ``read_history`` into all images of a voxel; images: (n, 4) reflected axes and the sheet they show."""
     nx, ny, nz = history.shape[:3]

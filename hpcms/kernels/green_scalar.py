@@ -102,7 +102,8 @@ def prepare(
 def line(W: Array, nodes: int, stiffness: float) -> None:
     """The mode that is constant in y and z: -u[i-1] + 2 u[i] - u[i+1] = (s[i] - mean s) / stiffness, mean u zero."""
     s, u = np.zeros(nodes), np.zeros(nodes)
-    s[: W.shape[0]] = W[:, 0, 0]
+    for i in range(W.shape[0]):  # loops: the errors of an assignment of arrays take five seconds to compile
+        s[i] = W[i, 0, 0]
     s -= s.mean()
     slope, start = 0.0, 0.0
     for i in range(nodes):  # start: the first slope that closes the ring
@@ -113,8 +114,8 @@ def line(W: Array, nodes: int, stiffness: float) -> None:
         slope -= s[i - 1] / stiffness
         u[i] = u[i - 1] + slope
     u -= u.mean()
-    W[:, 0, 0] = u[: W.shape[0]]
-    W[:, 0, 1] = 0.0
+    for i in range(W.shape[0]):
+        W[i, 0, 0], W[i, 0, 1] = u[i], 0.0
 
 
 @jit
@@ -156,7 +157,8 @@ def _recursions(
             for m in range(width):
                 carry[m] = row[m] + r[m] * carry[m]
                 row[m] = carry[m] * c[m]
-    W[:, :1, :2] = constant
+    for i in range(bx):
+        W[i, 0, 0], W[i, 0, 1] = constant[i, 0, 0], constant[i, 0, 1]
 
 
 def solve_plain(s: Array, shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Array:

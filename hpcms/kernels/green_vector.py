@@ -11,11 +11,10 @@ dilatation of each voxel instead (``hex8_creep``).
 from __future__ import annotations
 
 import ducc0
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 
 LARGE = 1 << 20  # nodes from which on the transform is done in pieces
 SLAB = 4
@@ -28,7 +27,7 @@ def axis_symbol(theta: Array, h: float) -> Array:
     return np.array([(2.0 + c) / 3.0, (2.0 - 2.0 * c) / h**2, s / h, (1.0 + c) / 2.0])
 
 
-@numba.njit(**JIT)
+@jit
 def inverse_symbol(X: Array, Y: Array, Z: Array, lam: float, mu: float, mean: float, scale: float, out: Array) -> None:
     """out (6, nx, ny, nz) <- scale * inverse symbol, xx yy zz yz xz xy; the zero frequency becomes zero.
 
@@ -55,7 +54,7 @@ def inverse_symbol(X: Array, Y: Array, Z: Array, lam: float, mu: float, mean: fl
                 out[3, i, j, k], out[4, i, j, k], out[5, i, j, k] = d * iyz, d * ixz, d * ixy
 
 
-@numba.njit(**JIT)
+@jit
 def multiply_symbol(w: Array, inverse: Array) -> None:
     """w[c, x, y, z, (re, im)] <- inverse w in place."""
     for i in range(w.shape[1]):
@@ -89,7 +88,8 @@ class GreenVector:
         """Uniform Lame moduli (full integration) and the modulus of the mean dilatation, in Pa."""
         self.moduli = (lam, mu, mean)
         # nodal forces = volume * symbol * displacement; the transform is not normalised
-        inverse_symbol(*self.axes, lam, mu, mean, 1.0 / (self.volume * self.size), self.inverse)
+        x, y, z = self.axes
+        inverse_symbol(x, y, z, lam, mu, mean, 1.0 / (self.volume * self.size), self.inverse)
         return self
 
     def __call__(self, r: Array, out: Array) -> Array:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 from hpcms.kernels.hex8_elastic import _step, _store, _sum
 
 
@@ -36,7 +35,7 @@ def nearest_isotropic(C: Array) -> tuple[float, float]:
     return float(bulk - 2.0 * shear / 3.0), float(shear)
 
 
-@numba.njit(**JIT)
+@jit
 def _hooke(C: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
     """The six stresses of the strains a..f."""
     return (C[0, 0] * a + C[0, 1] * b + C[0, 2] * c + C[0, 3] * d + C[0, 4] * e + C[0, 5] * f,
@@ -47,7 +46,7 @@ def _hooke(C: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
             C[0, 5] * a + C[1, 5] * b + C[2, 5] * c + C[3, 5] * d + C[4, 5] * e + C[5, 5] * f)  # fmt: skip
 
 
-@numba.njit(**JIT)
+@jit
 def voxels(t: Any, C: Any, first: int, last: int, e: Any, gx: Any, gy: Any, gz: Any, volume: Any, g: Any, total: Any,
            root: Any) -> None:  # fmt: skip
     """``hex8_elastic._voxels`` for the voxels first..last-1 of a chunk, which are of one phase C (``engineering``)."""

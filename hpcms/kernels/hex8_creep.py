@@ -20,11 +20,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 from hpcms.kernels.hex8_points import LANES, POINT, forces, gather, scatter, strains
 from hpcms.kernels.norton import remaining, remaining_cubic
 
@@ -32,7 +31,7 @@ HISTORY = 5 * LANES  # stride of the creep strain from one point to the next
 TINY = 1e-300  # keeps 0/0 out of the direction of a deviator that vanishes
 
 
-@numba.njit(**JIT)
+@jit
 def _deviator(s: Any, p: int, h: Any, o: int) -> Any:
     """Trace of the strain and the elastic trial deviator 11, 22, 33, 23, 13, 12."""
     tr = s[p] + s[p + LANES] + s[p + 2 * LANES]
@@ -42,12 +41,12 @@ def _deviator(s: Any, p: int, h: Any, o: int) -> Any:
             0.5 * s[p + 5 * LANES] - h[o + 4 * LANES])  # fmt: skip
 
 
-@numba.njit(**JIT)
+@jit
 def _square(d: Any) -> Any:
     return d[1] * d[1] + d[2] * d[2] + d[3] * d[3] + 2.0 * (d[4] * d[4] + d[5] * d[5] + d[6] * d[6])
 
 
-@numba.njit(**JIT)
+@jit
 def _dilatation(s: Any, mean: Any) -> None:
     """mean[lane] <- trace of the strain, averaged over the points of the voxel."""
     eighth = mean.dtype.type(0.125)
@@ -59,7 +58,7 @@ def _dilatation(s: Any, mean: Any) -> None:
             mean[lane] += eighth * (s[p] + s[p + LANES] + s[p + 2 * LANES])
 
 
-@numba.njit(**JIT)
+@jit
 def _leave(s: Any, h: Any, q: int, moduli: Any, law: Any, k: Any, k_bits: Any, x: Any, bits: Any) -> None:
     """x[lane] <- the share of the trial deviator of point q that is left."""
     c, n, mu2 = law[0], law[1], moduli[1]
@@ -77,7 +76,7 @@ def _leave(s: Any, h: Any, q: int, moduli: Any, law: Any, k: Any, k_bits: Any, x
             x[lane] = remaining(c * k[lane] ** (0.5 * (n - 1.0)), n)
 
 
-@numba.njit(**JIT)
+@jit
 def _respond(s: Any, h: Any, moduli: Any, law: Any, t: Any, left: Any, k: Any, k_bits: Any, x: Any, bits: Any, mean: Any,
              weight: float, sums: Any) -> None:  # fmt: skip
     """Strains s of a block -> stresses times ``weight``; tangents t; sums as in ``evaluate``."""
@@ -108,13 +107,13 @@ def _respond(s: Any, h: Any, moduli: Any, law: Any, t: Any, left: Any, k: Any, k
         _add8(sums, s0, s1, s2, s3, s4, s5, energy, norm / weight)
 
 
-@numba.njit(**JIT)
+@jit
 def _add8(sums: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> None:
     sums[0], sums[1], sums[2], sums[3] = sums[0] + a, sums[1] + b, sums[2] + c, sums[3] + d
     sums[4], sums[5], sums[6], sums[7] = sums[4] + e, sums[5] + f, sums[6] + g, sums[7] + h
 
 
-@numba.njit(**JIT)
+@jit
 def evaluate(u: Array, conn: Array, sheet: Array, strain: Array, vp: Array, moduli: Array, law: Array, geo: Array, f: Array,
              t: Array, left: Array, sums: Array) -> None:  # fmt: skip
     """f <- internal forces at the displacement u under the mean strain; t <- tangents times the point's volume.
@@ -138,7 +137,7 @@ def evaluate(u: Array, conn: Array, sheet: Array, strain: Array, vp: Array, modu
         scatter(v, conn[b], f)
 
 
-@numba.njit(**JIT)
+@jit
 def _linear(s: Any, t: Any, bulk: Any, weight: float, average: float, mean: Any, total: Any) -> None:
     """Strains -> stresses with the tangent t of a block, in place."""
     _dilatation(s, mean)
@@ -167,7 +166,7 @@ def _linear(s: Any, t: Any, bulk: Any, weight: float, average: float, mean: Any,
     total[3], total[4], total[5] = total[3] + s3, total[4] + s4, total[5] + s5
 
 
-@numba.njit(**JIT)
+@jit
 def tangent(u: Array, conn: Array, sheet: Array, strain: Array, t: Array, moduli: Array, law: Array, geo: Array, f: Array,
             total: Array) -> None:  # fmt: skip
     """f <- B^T C_t (strain + B u); total (sheets, 6) <- integral of the stress. u, f: (3, nodes + 1); strain: (sheets, 6)."""
@@ -184,7 +183,7 @@ def tangent(u: Array, conn: Array, sheet: Array, strain: Array, t: Array, moduli
         scatter(v, conn[b], f)
 
 
-@numba.njit(**JIT)
+@jit
 def _settle(s: Any, s0: Any, h: Any, left: Any, moduli: Any, law: Any, softening: float, weight: float, mean: Any,
             mean0: Any, new: Any, sums: Any) -> None:  # fmt: skip
     """Strains s at the end and s0 at the start of the step -> history ``new``, sums, and in s: d stress/dT * weight."""
@@ -220,19 +219,19 @@ def _settle(s: Any, s0: Any, h: Any, left: Any, moduli: Any, law: Any, softening
                 sums[9 + i] += s[q * POINT + i * LANES + lane]
 
 
-@numba.njit(**JIT)
+@jit
 def _product(a: Any, b: Any) -> Any:
     return a[1] * b[1] + a[2] * b[2] + a[3] * b[3] + 2.0 * (a[4] * b[4] + a[5] * b[5] + a[6] * b[6])
 
 
-@numba.njit(**JIT)
+@jit
 def _strained(s: Any, p: int, d: Any) -> Any:
     """Deviator d times the strain s at p."""
     normal = d[1] * s[p] + d[2] * s[p + LANES] + d[3] * s[p + 2 * LANES]
     return normal + d[4] * s[p + 3 * LANES] + d[5] * s[p + 4 * LANES] + d[6] * s[p + 5 * LANES]
 
 
-@numba.njit(**JIT)
+@jit
 def settle(u: Array, u0: Array, conn: Array, sheet: Array, strain: Array, strain0: Array, vp: Array, moduli: Array,
            law: Array, softening: Array, geo: Array, left: Array, new: Array, heat: Array, sums: Array) -> None:  # fmt: skip
     """Ends the step: ``new`` <- creep strain; ``heat`` <- nodal forces of d stress/dT at fixed strain.

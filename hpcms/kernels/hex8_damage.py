@@ -14,15 +14,14 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 from hpcms.kernels.hex8_points import LANES, POINT, forces, gather, scatter, strains
 
 
-@numba.njit(**JIT)
+@jit
 def _stress(s: Any, bulk: Any, shear: Any, moduli: Any, weight: float, total: Any) -> None:
     """Strains of a block -> stresses times ``weight``, in place; adds them up in ``total``."""
     for q in range(8):
@@ -40,7 +39,7 @@ def _stress(s: Any, bulk: Any, shear: Any, moduli: Any, weight: float, total: An
         total[3], total[4], total[5] = total[3] + s3, total[4] + s4, total[5] + s5
 
 
-@numba.njit(**JIT)
+@jit
 def damaged_forces(u: Array, conn: Array, strain: Array, bulk: Array, shear: Array, moduli: Array, geo: Array, f: Array,
                    total: Array) -> None:  # fmt: skip
     """f (3, nodes + 1) <- B^T stress(strain + B u); total (6,) <- its volume integral (11 22 33 23 13 12).
@@ -60,7 +59,7 @@ def damaged_forces(u: Array, conn: Array, strain: Array, bulk: Array, shear: Arr
         scatter(v, conn[b], f)
 
 
-@numba.njit(**JIT)
+@jit
 def energies(
     u: Array, conn: Array, strain: Array, moduli: Array, geo: Array, volumetric: Array, deviatoric: Array
 ) -> None:
@@ -83,7 +82,7 @@ def energies(
                 deviatoric[b, o] = 0.5 * moduli[b, 1, lane] * square
 
 
-@numba.njit(**JIT)
+@jit
 def stresses(
     u: Array, conn: Array, strain: Array, bulk: Array, shear: Array, moduli: Array, geo: Array, out: Array
 ) -> None:
@@ -97,7 +96,7 @@ def stresses(
         _stress(out[b], bulk[b], shear[b], moduli[b], 1.0, total)
 
 
-@numba.njit(**JIT)
+@jit
 def pulled(x: Array, stress: Array, conn: Array, geo: Array, f: Array, total: Array) -> None:
     """f (3, nodes + 1) and total (6,) <- more by those of x times ``stress``; x: (blocks, 8 * LANES)."""
     v, s = np.empty(24 * LANES), np.empty(8 * POINT)
@@ -113,7 +112,7 @@ def pulled(x: Array, stress: Array, conn: Array, geo: Array, f: Array, total: Ar
         scatter(v, conn[b], f)
 
 
-@numba.njit(**JIT)
+@jit
 def worked(u: Array, conn: Array, strain: Array, stress: Array, geo: Array, out: Array) -> None:
     """out (blocks, 8 * LANES) <- stress : (strain + B u) at the points; with ``loads`` the transpose of ``pulled``."""
     v, s = np.empty(24 * LANES), np.empty(8 * POINT)
@@ -130,7 +129,7 @@ def worked(u: Array, conn: Array, strain: Array, stress: Array, geo: Array, out:
                     out[b, q * LANES + lane] += stress[b, p] * s[p]
 
 
-@numba.njit(**JIT)
+@jit
 def values(d: Array, conn: Array, shape: Array, out: Array) -> None:
     """out (blocks, 8 * LANES) <- the nodal d (1, nodes + 1) at the points; shape: ``shape_values``."""
     for b in range(conn.shape[0]):
@@ -142,7 +141,7 @@ def values(d: Array, conn: Array, shape: Array, out: Array) -> None:
                     o[lane] += n * d[0, conn[b, a, lane]]
 
 
-@numba.njit(**JIT)
+@jit
 def screened(
     d: Array, conn: Array, w: Array, k: Array, shape: Array, stiffness: Array, weight: float, out: Array
 ) -> None:
@@ -176,7 +175,7 @@ def screened(
                 out[0, conn[b, a, lane]] += f[a * LANES + lane]
 
 
-@numba.njit(**JIT)
+@jit
 def loads(conn: Array, w: Array, powers: Array, weight: float, out: Array) -> None:
     """out (1, nodes + 1) <- integral of w N; with the squares of the shape functions as ``powers`` the diagonal."""
     out[:] = 0.0

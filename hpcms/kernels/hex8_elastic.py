@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 
 CHUNK = 96  # voxels along z treated at once
 ROW = CHUNK + 8  # a constant row length lets the compiler see that rows do not overlap
 
 
-@numba.njit(**JIT)
+@jit
 def apply_stiffness(u: Array, lam: Array, mu: Array, strain: Array, spacing: Array, f: Array, total: Array) -> None:
     """f += B^T C (strain + B u) and total += volume integral of the stress.
 
@@ -48,7 +47,7 @@ def apply_stiffness(u: Array, lam: Array, mu: Array, strain: Array, spacing: Arr
                 _scatter(f, i, i1, j, j1, k0, n, g)
 
 
-@numba.njit(**JIT)
+@jit
 def _gather(u: Any, i: int, i1: int, j: int, j1: int, k0: int, n: int, t: Any) -> None:
     """Rows of t: for each component the sum, the x, the y and the xy difference over the four columns, n + 1 nodes."""
     nz = u.shape[3]
@@ -65,7 +64,7 @@ def _gather(u: Any, i: int, i1: int, j: int, j1: int, k0: int, n: int, t: Any) -
         t[p + n], t[p + ROW + n], t[p + 2 * ROW + n], t[p + 3 * ROW + n] = s + r, x + y, r - s, y - x
 
 
-@numba.njit(**JIT)
+@jit
 def _voxels(t: Any, lam: Any, mu: Any, e: Any, gx: Any, gy: Any, gz: Any, volume: Any, g: Any, total: Any,
             root: Any) -> None:  # fmt: skip
     """Forces g of a chunk: rows 0..11 at the lower, 12..23 at the upper nodes, in the combinations of ``_gather``."""
@@ -93,17 +92,17 @@ def _voxels(t: Any, lam: Any, mu: Any, e: Any, gx: Any, gy: Any, gz: Any, volume
     total[3], total[4], total[5] = total[3] + root * s3, total[4] + root * s4, total[5] + root * s5
 
 
-@numba.njit(**JIT)
+@jit
 def _sum(t: Any, row: int, k: int) -> Any:
     return t[row * ROW + k] + t[row * ROW + k + 1]
 
 
-@numba.njit(**JIT)
+@jit
 def _step(t: Any, row: int, k: int) -> Any:
     return t[row * ROW + k + 1] - t[row * ROW + k]
 
 
-@numba.njit(**JIT)
+@jit
 def _higher(x: Any, y: Any, z: Any, la: Any, m: Any, gx: Any, gy: Any, gz: Any, third: Any) -> Any:
     """Forces of the coefficients (xi eta, xi zeta, eta zeta, xi eta zeta) of the three components, given those."""
     m2 = m + m
@@ -127,7 +126,7 @@ def _higher(x: Any, y: Any, z: Any, la: Any, m: Any, gx: Any, gy: Any, gz: Any, 
     return fx, fy, fz
 
 
-@numba.njit(**JIT)
+@jit
 def _store(g: Any, row: int, k: int, linear: Any, higher: Any) -> None:
     """Rows of one component from its forces ``linear`` (xi, eta, zeta) and ``higher`` (xi eta, xi zeta, ...)."""
     p, q = row * ROW + k, (row + 12) * ROW + k
@@ -137,7 +136,7 @@ def _store(g: Any, row: int, k: int, linear: Any, higher: Any) -> None:
     g[p + 3 * ROW], g[q + 3 * ROW] = higher[0] - higher[3], higher[0] + higher[3]
 
 
-@numba.njit(**JIT)
+@jit
 def _scatter(f: Any, i: int, i1: int, j: int, j1: int, k0: int, n: int, g: Any) -> None:
     """Adds the forces of a chunk to the four columns of f; the lower rows of g end with the sums at their nodes."""
     last = k0 + n if k0 + n < f.shape[3] else 0
@@ -162,7 +161,7 @@ def _scatter(f: Any, i: int, i1: int, j: int, j1: int, k0: int, n: int, g: Any) 
         e[last] += t + u + v + w
 
 
-@numba.njit(**JIT)
+@jit
 def _add(column: Any, s: Any, x: Any, y: Any, m: Any, along_x: float, along_y: float) -> None:
     """column += s + along_x x + along_y y + along_x along_y m."""
     a, b = column.dtype.type(along_x), column.dtype.type(along_y)

@@ -13,18 +13,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 from hpcms.kernels.hex8_points import LANES, _derivatives, _unfour, _unmodes, gather, scatter
 
 POINT = 9 * LANES
 STORED = 11 * LANES  # F^-T, mu - lam/2 (J^2 - 1), lam J^2
 
 
-@numba.njit(**JIT)
+@jit
 def _put(s: Any, p: int, x: Any, y: Any, z: Any, f: Any, qx: int, qy: int, qz: int) -> None:
     """Gradient of one component at one point, from its derivatives along the axes."""
     p += (4 * qx + 2 * qy + qz) * POINT
@@ -33,7 +32,7 @@ def _put(s: Any, p: int, x: Any, y: Any, z: Any, f: Any, qx: int, qy: int, qz: i
     s[p + 2 * LANES] = z[2 * qx + qy] + f[2]
 
 
-@numba.njit(**JIT)
+@jit
 def _row(s: Any, lane: int, c: int, axis: int, one: int, two: int) -> Any:
     """Sums over the points q and q + ``step`` along ``axis`` of an entry: the transpose of spreading a derivative."""
     step, p = 4 >> axis, (3 * c + axis) * LANES + lane
@@ -42,7 +41,7 @@ def _row(s: Any, lane: int, c: int, axis: int, one: int, two: int) -> Any:
                    s[p + (one + two) * POINT] + s[p + (one + two + step) * POINT])  # fmt: skip
 
 
-@numba.njit(**JIT)
+@jit
 def _gradients(v: Any, g: Any, F: Any, s: Any) -> None:
     """Corner displacements v of a block -> s[point, entry, lane] = F + grad u."""
     for c in range(3):
@@ -60,7 +59,7 @@ def _gradients(v: Any, g: Any, F: Any, s: Any) -> None:
             _put(s, p, x, y, z, f, 1, 1, 1)
 
 
-@numba.njit(**JIT)
+@jit
 def _forces(s: Any, g: Any, v: Any) -> None:
     """Transpose of ``_gradients``: first Piola-Kirchhoff stresses times a point's volume -> corner forces v."""
     for c in range(3):
@@ -75,7 +74,7 @@ def _forces(s: Any, g: Any, v: Any) -> None:
             )  # fmt: skip
 
 
-@numba.njit(**JIT)
+@jit
 def _respond(s: Any, moduli: Any, weight: float, t: Any, sums: Any) -> float:
     """F of a block -> P times ``weight``, in place; tangents t; sums: P, W and P:P; the lowest J."""
     lowest = np.inf
@@ -113,7 +112,7 @@ def _respond(s: Any, moduli: Any, weight: float, t: Any, sums: Any) -> float:
     return lowest
 
 
-@numba.njit(**JIT)
+@jit
 def evaluate_finite(
     u: Array, conn: Array, F: Array, moduli: Array, geo: Array, f: Array, t: Array, sums: Array
 ) -> float:
@@ -136,7 +135,7 @@ def evaluate_finite(
     return lowest
 
 
-@numba.njit(**JIT)
+@jit
 def _linear(s: Any, t: Any, moduli: Any, weight: float, total: Any) -> None:
     """dF -> dP times the point's volume, in place."""
     for q in range(8):
@@ -168,7 +167,7 @@ def _linear(s: Any, t: Any, moduli: Any, weight: float, total: Any) -> None:
                 total[k] += s[q * POINT + k * LANES + lane]
 
 
-@numba.njit(**JIT)
+@jit
 def tangent_finite(
     u: Array, conn: Array, F: Array, t: Array, moduli: Array, geo: Array, f: Array, total: Array
 ) -> None:

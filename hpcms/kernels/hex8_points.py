@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 
 LANES = 16  # at least 16, or the compiler counts the loop as too short for vector instructions
 POINT = 6 * LANES
@@ -29,7 +28,7 @@ def geometry(spacing: tuple[float, float, float]) -> Array:
     return np.concatenate([(g[:, None] * [1.0, 3**-0.5, 1.0 / 3.0]).ravel(), [np.prod(spacing) / 8.0]])
 
 
-@numba.njit(**JIT)
+@jit
 def gather(u: Array, conn: Array, v: Array) -> None:
     """v[component, corner, lane] of one block, flat, from the fields u (3, nodes)."""
     for c in range(3):
@@ -39,7 +38,7 @@ def gather(u: Array, conn: Array, v: Array) -> None:
                 v[(8 * c + a) * LANES + lane] = w[conn[a, lane]]
 
 
-@numba.njit(**JIT)
+@jit
 def scatter(v: Array, conn: Array, f: Array) -> None:
     """Adds the corner forces of one block to the fields f (3, nodes)."""
     for c in range(3):
@@ -49,7 +48,7 @@ def scatter(v: Array, conn: Array, f: Array) -> None:
                 w[conn[a, lane]] += v[(8 * c + a) * LANES + lane]
 
 
-@numba.njit(**JIT)
+@jit
 def _modes(v: Any, c: int, lane: int) -> Any:
     """Coefficients (times 8) 100, 010, 001, 110, 101, 011, 111 of one component."""
     p = c * 8 * LANES + lane
@@ -62,7 +61,7 @@ def _modes(v: Any, c: int, lane: int) -> Any:
     return r0 + r1, q0 + q1, p1 - p0, t0 + t1, r1 - r0, q1 - q0, t1 - t0
 
 
-@numba.njit(**JIT)
+@jit
 def _unmodes(v: Any, c: int, lane: int, m: Any) -> None:
     """Transpose of ``_modes``: corner forces from forces of the coefficients."""
     x, y, z, xy, xz, yz, xyz = m
@@ -75,21 +74,21 @@ def _unmodes(v: Any, c: int, lane: int, m: Any) -> None:
     v[p + 4 * LANES], v[p + 5 * LANES], v[p + 6 * LANES], v[p + 7 * LANES] = s0 + d0, s1 + d1, s2 + d2, s3 + d3
 
 
-@numba.njit(**JIT)
+@jit
 def _four(a: Any, p: Any, q: Any, r: Any) -> Any:
     """a + p s + q t + r s t at the signs (s, t) = --, -+, +-, ++."""
     m, n, k, j = a - p, a + p, q - r, q + r
     return m - k, m + k, n - j, n + j
 
 
-@numba.njit(**JIT)
+@jit
 def _unfour(a: Any, b: Any, c: Any, d: Any) -> Any:
     """Transpose of ``_four``."""
     s, t, m, n = a + b, c + d, b - a, d - c
     return s + t, t - s, m + n, n - m
 
 
-@numba.njit(**JIT)
+@jit
 def _derivatives(v: Any, c: int, lane: int, g: Any) -> Any:
     """d/dx at (eta, zeta), d/dy at (xi, zeta), d/dz at (xi, eta) of component c: three times four values."""
     x, y, z, xy, xz, yz, xyz = _modes(v, c, lane)
@@ -100,7 +99,7 @@ def _derivatives(v: Any, c: int, lane: int, g: Any) -> Any:
     )
 
 
-@numba.njit(**JIT)
+@jit
 def _put(s: Any, lane: int, x: Any, y: Any, z: Any, e: Any, qx: int, qy: int, qz: int) -> None:
     """Strain at one point from the derivatives of the three components."""
     i, j, k, p = 2 * qy + qz, 2 * qx + qz, 2 * qx + qy, (4 * qx + 2 * qy + qz) * POINT + lane
@@ -109,7 +108,7 @@ def _put(s: Any, lane: int, x: Any, y: Any, z: Any, e: Any, qx: int, qy: int, qz
     s[p + 4 * LANES], s[p + 5 * LANES] = x[2][k] + z[0][i] + e[4], x[1][j] + y[0][i] + e[5]
 
 
-@numba.njit(**JIT)
+@jit
 def strains(v: Array, g: Any, e: Any, s: Array) -> None:
     """Corner displacements v of a block -> s[point, number, lane]: ``e`` plus 11, 22, 33 and twice 23, 13, 12."""
     for lane in range(LANES):
@@ -124,12 +123,12 @@ def strains(v: Array, g: Any, e: Any, s: Array) -> None:
         _put(s, lane, x, y, z, e, 1, 1, 1)
 
 
-@numba.njit(**JIT)
+@jit
 def _pair(s: Any, i: int, lane: int, a: int, b: int) -> Any:
     return s[a * POINT + i * LANES + lane] + s[b * POINT + i * LANES + lane]
 
 
-@numba.njit(**JIT)
+@jit
 def forces(s: Array, g: Any, v: Array) -> None:
     """Transpose of ``strains``: stresses s (11, 22, 33, 23, 13, 12) times a point's volume -> corner forces v."""
     _force(s, g, v, 0, 0, 5, 4)
@@ -137,7 +136,7 @@ def forces(s: Array, g: Any, v: Array) -> None:
     _force(s, g, v, 2, 4, 3, 2)
 
 
-@numba.njit(**JIT)
+@jit
 def _force(s: Any, g: Any, v: Any, c: int, i: int, j: int, k: int) -> None:
     """Component c; i, j, k: places of its stresses on the faces x, y, z."""
     for lane in range(LANES):

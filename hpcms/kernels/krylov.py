@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 
 WINDOW = 10  # steps
 NEARLY = 1e-3  # a preconditioned residual r.z below this part of the accepted error of the energy needs no step
 
 
-@numba.njit(**JIT)
+@jit
 def dot(a: Array, b: Array) -> float:
     """Sum of a b."""
     total = 0.0
@@ -23,7 +22,7 @@ def dot(a: Array, b: Array) -> float:
     return total
 
 
-@numba.njit(**JIT)
+@jit
 def direct(z: Array, beta: float, p: Array) -> None:
     """p <- z + beta p."""
     b = p.dtype.type(beta)
@@ -31,7 +30,7 @@ def direct(z: Array, beta: float, p: Array) -> None:
         p[n] = z[n] + b * p[n]
 
 
-@numba.njit(**JIT)
+@jit
 def advance(alpha: float, p: Array, q: Array, x: Array, r: Array) -> float:
     """x += alpha p, r -= alpha q; returns r . r."""
     total, a = 0.0, x.dtype.type(alpha)
@@ -42,7 +41,7 @@ def advance(alpha: float, p: Array, q: Array, x: Array, r: Array) -> float:
     return total
 
 
-@numba.njit(**JIT)
+@jit
 def settled(drops: Array, iteration: int, drop: float, accepted: float) -> bool:
     """Whether the energy has settled. ``drops``: its last ``WINDOW`` decreases, updated with ``drop``.
 

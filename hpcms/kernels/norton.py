@@ -9,11 +9,10 @@ is meant for ``effective``.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 
 THIRD, ROOT = 1.0 / 3.0, 3071306043645493710.0  # see ``remaining_cubic``
 GAS = 8.31446261815324  # J/(mol K), exact in the SI of 2019
@@ -34,7 +33,7 @@ def arrhenius(A: float, reference: float, below: float, above: float, temperatur
     return rate, rate * Q / (GAS * T**2)
 
 
-@numba.njit(**JIT)
+@jit
 def remaining(k: float, n: float) -> float:
     """The root x in (0, 1] of x + k x^n = 1, k >= 0, n >= 1: the share of the trial stress that is left after the step.
 
@@ -54,7 +53,7 @@ def remaining(k: float, n: float) -> float:
     return x
 
 
-@numba.njit(**JIT)
+@jit
 def remaining_cubic(k: Array, k_bits: Array, x: Array, x_bits: Array) -> None:
     """``remaining`` for n = 3 and whole arrays: x <- roots. ``..._bits``: the memory of k and x as int64.
 

@@ -7,14 +7,13 @@ plain matrix products, axis by axis, halved by the symmetry of the waves about t
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import JIT
+from hpcms.kernels import jit
 
 
-@numba.njit(**JIT)
+@jit
 def _rows(M: Array, a: Array, out: Array, start: int) -> None:
     """out[start::2] <- M[start::2] a, two rows and four columns at a time; the last row of M and out is spare."""
     n, k = M.shape[0] - 1, a.shape[0]
@@ -38,7 +37,7 @@ def _rows(M: Array, a: Array, out: Array, start: int) -> None:
                 q[r] += o0 * w[r] + o1 * x[r] + o2 * y[r] + o3 * z[r]
 
 
-@numba.njit(**JIT)
+@jit
 def _turn(M: Array, sine: int, a: Array, work: Array, out: Array) -> None:
     """out (m, n) <- transpose of the transform of the leading axis of a (n, m); a is lost. See ``wave``."""
     n = a.shape[0]
@@ -72,7 +71,7 @@ def wave(n: int, sine: int) -> Array:
     return M
 
 
-@numba.njit(**JIT)
+@jit
 def _transform(a: Array, X: Array, Y: Array, Z: Array, odd: int, work: Array, other: Array) -> None:
     """a (nodes,) <- transformed along x, y, z in place; the bits 1, 2, 4 of ``odd``: sines along that axis."""
     for axis in range(3):
@@ -84,7 +83,7 @@ def _transform(a: Array, X: Array, Y: Array, Z: Array, odd: int, work: Array, ot
             a[i] = other[i]
 
 
-@numba.njit(**JIT)
+@jit
 def _solve(z: Array, parity: int, inverse: Array) -> None:
     """z (3, nodes) <- inverse z for the waves of one class."""
     a, b, c = z[0], z[1], z[2]
@@ -99,7 +98,7 @@ def _solve(z: Array, parity: int, inverse: Array) -> None:
         c[n] = xz * inverse[4, n] * p + yz * inverse[3, n] * q + inverse[2, n] * s
 
 
-@numba.njit(**JIT)
+@jit
 def green_of_classes(r: Array, classes: Array, X: Array, Y: Array, Z: Array, inverse: Array, z: Array, work: Array,
            other: Array) -> None:  # fmt: skip
     """z <- K0^-1 r for (classes, 3, nodes); X, Y, Z: cosines and sines (``wave``); inverse: (6, nodes)."""
