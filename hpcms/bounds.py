@@ -26,7 +26,11 @@ class Bounds:
     voigt: float
 
     def json(self) -> dict[str, Any]:
-        return {"voigt": self.voigt, "reuss": self.reuss, "hashin_shtrikman": [self.lower, self.upper]}
+        """Plain numbers; None for no bound."""
+        voigt, reuss, low, high = (
+            y if np.isfinite(y) else None for y in (self.voigt, self.reuss, self.lower, self.upper)
+        )
+        return {"voigt": voigt, "reuss": reuss, "hashin_shtrikman": [low, high]}
 
 
 def conductivity(k: Array, fractions: Array, dimension: int = 3) -> Bounds:
@@ -51,11 +55,20 @@ def shear(K: Array, G: Array, fractions: Array, dimension: int = 3) -> Bounds:
     return _bounds(G, f, low, high)
 
 
-def bulk_and_shear(E: Array, nu: Array, dimension: int = 3) -> tuple[Array, Array]:
-    """Bulk (area) and shear moduli from Young's modulus (Pa) and Poisson's ratio."""
-    E, nu = np.asarray(E, float), np.asarray(nu, float)
-    G = E / (2 * (1 + nu))
-    return (E / (3 * (1 - 2 * nu)) if dimension == 3 else G / (1 - 2 * nu)), G
+def viscosity(eta: Array, fractions: Array, dimension: int = 3) -> Bounds:
+    """Bounds of the viscosity of a mixture, Pa s: those of the shear modulus without compressibility; inf: rigid phases."""
+    eta, f = _checked(eta, fractions, dimension, rigid=True)
+    factor = 1.5 if dimension == 3 else 1.0  # of ``_shear_constraint`` as K grows
+    return _bounds(eta, f, factor * float(eta.min()), factor * float(eta.max()))
+
+
+def tensors(C: Array, fractions: Array) -> dict[str, Any]:
+    """Voigt and Reuss bounds, as tensors, of phases with tensors ``C`` (P, n, n); Reuss is zero where a phase is singular."""
+    values = np.linalg.eigvalsh(C)
+    regular = bool((values[:, 0] > 1e-14 * values[:, -1]).all())
+    voigt = np.einsum("p,pij->ij", fractions, C)
+    reuss = np.linalg.inv(np.einsum("p,pij->ij", fractions, np.linalg.inv(C))) if regular else np.zeros_like(voigt)
+    return {"voigt": voigt.tolist(), "reuss": reuss.tolist()}
 
 
 def _shear_constraint(K: float, G: float, dimension: int) -> float:
@@ -73,18 +86,21 @@ def _mean(y: Array, f: Array, z: float) -> float:
     present = y[f > 0]
     if (present + z <= 0).any():  # a phase without resistance against which nothing is set
         return 0.0
-    share = f[f > 0] / (present + z)
-    return float(share @ present / share.sum())  # the same without the difference of large numbers
+    if np.isinf(z):
+        return np.inf
+    share, rigid = f[f > 0] / (present + z), np.isinf(present)
+    carried = float(share[~rigid] @ present[~rigid] + f[f > 0][rigid].sum())
+    return carried / float(share.sum())  # the same without the difference of large numbers
 
 
-def _checked(y: Array, fractions: Array, dimension: int) -> tuple[Array, Array]:
-    """Properties and fractions of the phases that are there."""
+def _checked(y: Array, fractions: Array, dimension: int, rigid: bool = False) -> tuple[Array, Array]:
+    """Properties and fractions of the phases that are there; ``rigid``: they may be infinite."""
     y, f = np.asarray(y, float), np.asarray(fractions, float)
     if dimension not in (2, 3):
         raise BadInput(f"bounds: the dimension is 2 or 3 (got {dimension})")
     if y.shape != f.shape or y.ndim != 1 or not y.size:
         raise BadInput(f"bounds: one property for each fraction is needed (got {y.shape} and {f.shape})")
-    if not (np.isfinite(y).all() and (y >= 0).all()):
+    if not ((np.isfinite(y) | (rigid & (y == np.inf))).all() and (y >= 0).all()):
         raise BadInput(f"bounds: properties must be finite and not negative (got {y.tolist()})")
     if not ((f >= 0).all() and abs(f.sum() - 1) < 1e-9):
         raise BadInput(f"bounds: volume fractions must add up to 1 (got {f.tolist()})")

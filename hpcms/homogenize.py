@@ -1,42 +1,41 @@
-"""Effective conductivity or stiffness of a voxel image: ``hpcms.homogenize(image, ...)``."""
+"""Effective properties of a voxel image: ``hpcms.homogenize(image, ...)``."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from hpcms import bounds, memory
-from hpcms.contracts import Array, Outcome
+from hpcms import memory, voxels
+from hpcms.contracts import Array
 from hpcms.errors import BadInput, NumericalFailure
 from hpcms.kernels import cell_scalar
-from hpcms.kernels.cell_elastic import ElasticCell
-from hpcms.problem import images
+from hpcms.properties import PROPERTIES, Cell, Property
+from hpcms.voxels import Phase, Spacing
 
-LOADS = {"elastic": ("11", "22", "33", "23", "13", "12"), "conductivity": ("11", "22", "33")}
-BOUNDARIES = ("periodic", "displacement", "traction")
-Phase = Any  # a label as number or text
-Spacing = tuple[float, float, float]
+TENSORS = tuple(name for property in PROPERTIES.values() for name in property.tensors)
 
 
 @dataclass(frozen=True, eq=False)
 class Homogenized(Mapping[str, Any]):
     """Effective properties; as a mapping and by ``json()`` it is the object that ``hpcms homogenize --json`` prints.
 
-    ``conductivity``: (3, 3) W/(m K) or None; ``stiffness``: (6, 6) Pa, Mandel order 11 22 33 23 13 12, or None; columns
-    of loads that were not asked for are NaN (null in JSON). ``bounds``: Voigt, Reuss, Hashin-Shtrikman (the last for
-    isotropic cells) of the conductivity or of bulk and shear modulus. ``iterations``: by load. ``cpu_s``, ``wall_s``:
-    of the solves alone, without reading the image and loading the kernels.
+    One of these, the others None; columns of loads that were not asked for are NaN (null in JSON). ``conductivity``:
+    (3, 3) W/(m K). ``stiffness``: (6, 6) Pa, Mandel order 11 22 33 23 13 12. ``permeability``: (3, 3) m2, with
+    ``mobility``, by which the mean velocity is minus the pressure gradient, m2/(Pa s). ``viscosity``: (6, 6) Pa s, mean
+    stress by mean rate of strain without divergence, twice the shear viscosity on its diagonal.
+    ``bounds``: Voigt, Reuss, Hashin-Shtrikman (the last for isotropic cells) of the conductivity, of bulk and shear
+    modulus, or of the shear viscosity (None: unbounded, as a phase is rigid); of anisotropic phases the first two, as
+    tensors; of the permeability there are none. ``iterations``: by load. ``cpu_s``, ``wall_s``: of the solves alone,
+    without reading the image and loading the kernels.
     """
 
-    conductivity: Array | None
-    stiffness: Array | None
     bounds: dict[str, Any]
     fractions: dict[str, float]
     iterations: dict[str, int]
@@ -44,10 +43,15 @@ class Homogenized(Mapping[str, Any]):
     cpu_s: float
     wall_s: float
     peak_memory_bytes: int
+    conductivity: Array | None = None
+    stiffness: Array | None = None
+    permeability: Array | None = None
+    mobility: Array | None = None
+    viscosity: Array | None = None
 
     def json(self) -> dict[str, Any]:
-        """Plain numbers, lists and dicts; the property that was not asked for is left out."""
-        tensors = {"conductivity": self.conductivity, "stiffness": self.stiffness}
+        """Plain numbers, lists and dicts; the properties that were not asked for are left out."""
+        tensors = {name: getattr(self, name) for name in TENSORS}
         found = {name: _nulls(tensor) for name, tensor in tensors.items() if tensor is not None}
         rest = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in tensors}
         return {**found, **rest}
@@ -64,164 +68,98 @@ class Homogenized(Mapping[str, Any]):
 
 def homogenize(
     image: Array | Path | str,
-    elastic: Mapping[Phase, tuple[float, float]] | None = None,
-    conductivity: Mapping[Phase, float] | None = None,
+    elastic: Mapping[Phase, Any] | None = None,
+    conductivity: Mapping[Phase, Any] | None = None,
     threshold: str | float | None = None,
     crop: Any = None,
     mirror: bool = False,
     load: str = "all",
-    tolerance: float = 1e-6,
+    tolerance: float | None = None,
     spacing: Spacing | None = None,
     boundary: str = "periodic",
     dataset: str | None = None,
+    fluid: Mapping[Phase, float] | None = None,
+    viscosity: Mapping[Phase, float | str] | None = None,
+    max_iterations: int = 2000,
 ) -> Homogenized:
     """Effective property of ``image`` (an array or a file), whose labels are the keys of the phases.
 
-    ``elastic``: (Young's modulus in Pa, Poisson's ratio) by label; or ``conductivity``: W/(m K) by label;
-    zero means void. ``threshold``: labels a grey image, "otsu" or a value: 0 up to it, 1 above. ``crop``: see
+    One of ``elastic``: (Young's modulus in Pa, Poisson's ratio) by label, or a (6, 6) Mandel stiffness;
+    ``conductivity``: W/(m K) by label, or a (3, 3) tensor; zero means void. ``fluid``: viscosity in Pa s of the labels
+    that a liquid flows through, all others are solid. ``viscosity``: Pa s, or "rigid", by label, of a mixture.
+    ``threshold``: labels a grey image, "otsu" or a value: 0 up to it, 1 above. ``crop``: see
     ``images.crop``; ``mirror``: reflect the image to a periodic cell. ``load``: one unit load or "all". ``spacing``:
-    voxel edges in m. ``boundary``: "periodic", "displacement" (or temperature) or "traction" (or flux) prescribed.
+    voxel edges in m, 1 if left out. ``boundary``: "periodic", "displacement" (or temperature) or "traction" (or flux)
+    prescribed; flows are periodic. ``tolerance``: relative residual, 1e-6, for ``viscosity`` 1e-4 if left out.
     Raises ``BadInput`` before any work, ``NumericalFailure`` if a load does not converge.
     """
-    kind, values = _properties(elastic, conductivity)
-    loads = _loads(load, kind)
-    edges = _settings(tolerance, spacing, boundary)
-    labels = _labels(image, threshold, crop, mirror, dataset)
-    phase, used = _indexed(labels, values)
-    properties = np.array([values[key] for key in used], float)
-    solve = _SOLVERS[kind]
-    _load_kernels(kind, boundary)
+    given = {"elastic": elastic, "conductivity": conductivity, "fluid": fluid, "viscosity": viscosity}
+    wanted, values = _property(given)
+    loads = wanted.named(load)
+    tolerance = wanted.tolerance if tolerance is None else tolerance
+    voxels.check_tolerance(tolerance)
+    voxels.check_boundary(boundary)
+    if isinstance(max_iterations, bool) or not isinstance(max_iterations, int) or max_iterations < 1:
+        raise BadInput(f"max_iterations: must be a whole number >= 1 (got {max_iterations!r})")
+    edges = voxels.checked_spacing(spacing)
+    labels = voxels.labels(image, threshold, crop, mirror, dataset)
+    phase, used = voxels.indexed(labels, values, rest=wanted.rest is not None)
+    own = [values.get(name, wanted.rest) for name in used]
+    wanted.admit(own, boundary, loads)
+    memory.refuse_beyond("homogenize", phase.size * wanted.bytes[boundary], "crop the image or make its voxels coarser")
+    return _solved(wanted, Cell(phase, own, edges, loads, tolerance, max_iterations, boundary), used)
+
+
+def _property(given: Mapping[str, Any]) -> tuple[Property, dict[str, Any]]:
+    """Which property is wanted, and its values by label as text; every value is checked."""
+    named = [name for name, phases in given.items() if phases]
+    if len(named) != 1:
+        raise BadInput(
+            f"homogenize: give one of {', '.join(given)}, with every phase",
+            "for example conductivity={0: 0.024, 1: 2.1}",
+        )
+    wanted, values, problems = PROPERTIES[named[0]], {}, []
+    for key, value in given[named[0]].items():
+        try:
+            values[str(key)] = wanted.value(value)
+        except (TypeError, ValueError):
+            problems.append(f"{named[0]} of phase {key}: needs {wanted.wanted} (got {value!r})")
+    if problems:
+        raise BadInput(problems[0], problems=tuple(problems))
+    return wanted, values
+
+
+def _solved(wanted: Property, cell: Cell, used: tuple[str, ...]) -> Homogenized:
+    """Solve; the first load that failed is an error that says what to do."""
+    _load_kernels(wanted, cell)
     cpu, wall = time.process_time(), time.perf_counter()
-    tensor, outcomes = solve(phase, properties, edges, loads, tolerance, boundary)
+    tensor, outcomes = wanted.solve(cell)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    for name, outcome in zip(loads, outcomes, strict=True):
+    for name, outcome in zip(cell.loads, outcomes, strict=True):
         if not outcome.ok:
-            raise NumericalFailure(f"homogenize: load {name} did not converge: {outcome.reason}")
-    fractions = np.bincount(phase.ravel(), minlength=len(used)) / phase.size
+            what, _, advice = outcome.reason.partition("; ")
+            raise NumericalFailure(f"homogenize: load {name} did not converge: {what}", advice)
+    fractions = voxels.fractions(cell.phase, used)
+    shares = np.array(list(fractions.values()))
     return Homogenized(
-        conductivity=tensor if kind == "conductivity" else None,
-        stiffness=tensor if kind == "elastic" else None,
-        bounds=_bounds(kind, properties, fractions, 2 if min(phase.shape) == 1 else 3),
-        fractions=dict(zip(used, fractions.tolist(), strict=True)),
-        iterations={name: outcome.linear_iterations for name, outcome in zip(loads, outcomes, strict=True)},
-        residuals={name: outcome.residual for name, outcome in zip(loads, outcomes, strict=True)},
+        **wanted.derived(tensor, cell.values),
+        bounds=wanted.bounds(cell.values, shares, 2 if min(cell.phase.shape) == 1 else 3),
+        fractions=fractions,
+        iterations={name: outcome.linear_iterations for name, outcome in zip(cell.loads, outcomes, strict=True)},
+        residuals={name: outcome.residual for name, outcome in zip(cell.loads, outcomes, strict=True)},
         cpu_s=cpu,
         wall_s=wall,
         peak_memory_bytes=memory.peak(),
     )
 
 
-def _properties(elastic: Any, conductivity: Any) -> tuple[str, dict[str, Any]]:
-    """Which property is wanted, and its values by label as text; every value is checked."""
-    if bool(elastic) == bool(conductivity):
-        hint = "for example conductivity={0: 0.024, 1: 2.1}"
-        raise BadInput("homogenize: give either elastic or conductivity, with every phase", hint)
-    kind, given = ("elastic", elastic) if elastic else ("conductivity", conductivity)
-    problems = []
-    for key, value in given.items():
-        wanted = "a modulus E >= 0 in Pa and -1 < nu < 0.5" if elastic else "a conductivity >= 0 in W/(m K)"
-        try:
-            numbers = [float(number) for number in (value if elastic else [value])]
-        except (TypeError, ValueError):
-            numbers = []
-        good = len(numbers) == (2 if elastic else 1) and bool(np.isfinite(numbers).all()) and numbers[0] >= 0
-        if not good or (elastic and not -1 < numbers[1] < 0.5):
-            problems.append(f"{kind} of phase {key}: needs {wanted} (got {value!r})")
-    if problems:
-        raise BadInput(problems[0], problems=tuple(problems))
-    return kind, {str(key): value for key, value in given.items()}
-
-
-def _loads(load: str, kind: str) -> tuple[str, ...]:
-    """The unit loads by name; a gradient may also be called by one digit."""
-    known = LOADS[kind]
-    name = load * 2 if kind == "conductivity" and len(load) == 1 else load
-    if name != "all" and name not in known:
-        raise BadInput(f"load: unknown load {load!r}", f"known loads: {', '.join(known)}, all")
-    return known if name == "all" else (name,)
-
-
-def _settings(tolerance: float, spacing: Spacing | None, boundary: str) -> Spacing:
-    if not 0 < tolerance < 1:
-        raise BadInput(f"tolerance: must be between 0 and 1 (got {tolerance!r})")
-    if boundary not in BOUNDARIES:
-        raise BadInput(f"boundary: unknown boundary condition {boundary!r}", f"known: {', '.join(BOUNDARIES)}")
-    edges = tuple(float(h) for h in spacing or (1.0, 1.0, 1.0))
-    if len(edges) != 3 or not all(np.isfinite(h) and h > 0 for h in edges):
-        raise BadInput(f"spacing: needs three voxel edges > 0 in m (got {spacing!r})")
-    return edges[0], edges[1], edges[2]
-
-
-def _labels(image: Any, threshold: str | float | None, crop: Any, mirror: bool, dataset: str | None) -> Array:
-    if isinstance(image, str | Path):
-        name, grey = str(image), images.load_image(image, dataset)
-    else:
-        name, grey = "image", images.as_image(image)
-    labels = images.labels(grey, name) if threshold is None else images.segment(grey, threshold)
-    labels = labels if crop is None else images.crop(labels, crop)
-    return images.mirror(labels) if mirror else labels
-
-
-def _indexed(labels: Array, values: dict[str, Any]) -> tuple[Array, tuple[str, ...]]:
-    """The image as places in the tuple of labels that occur in it."""
-    found = np.flatnonzero(np.bincount(labels.ravel()))
-    missing = [str(label) for label in found if str(label) not in values]
-    if missing:
-        raise BadInput(
-            f"homogenize: the image has voxels with label {', '.join(missing[:10])} and no phase of that name",
-            f"labels in the image: {', '.join(map(str, found[:20]))}; phases given: {', '.join(values)}",
-        )
-    place = np.zeros(256, np.uint8)
-    place[found] = np.arange(found.size)
-    return place[labels], tuple(str(label) for label in found)
-
-
-def _solve_conduction(
-    phase: Array, k: Array, spacing: Spacing, loads: tuple[str, ...], tolerance: float, boundary: str
-) -> tuple[Array, tuple[Outcome, ...]]:
-    """(3, 3) conductivity with NaN in the columns of loads that are not asked for."""
-    axes = [LOADS["conductivity"].index(load) for load in loads]
-    found = cell_scalar.effective(phase, k, spacing, tolerance, axes=axes, boundary=boundary)
-    return found.conductivity, found.outcomes
-
-
-def _solve_elastic(
-    phase: Array, moduli: Array, spacing: Spacing, loads: tuple[str, ...], tolerance: float, boundary: str
-) -> tuple[Array, tuple[Outcome, ...]]:
-    """(6, 6) stiffness with NaN in the columns of loads that are not asked for. ``moduli``: (P, 2) E in Pa and nu."""
-    E, nu = moduli.T
-    mu, lam = E / (2 * (1 + nu)), E * nu / ((1 + nu) * (1 - 2 * nu))
-    cell = ElasticCell(phase, np.column_stack([lam, mu]), spacing, boundary)
-    C, states = cell.stiffness([LOADS["elastic"].index(load) for load in loads], tolerance)
-    outcomes = []
-    for state in states:
-        reason = f"relative residual {state.residual:.2e} after {state.iterations} iterations"
-        outcomes.append(Outcome(bool(state.residual <= tolerance), reason, 1, state.iterations, float(state.residual)))
-    return C, tuple(outcomes)
-
-
-_SOLVERS = {"conductivity": _solve_conduction, "elastic": _solve_elastic}
-
-
-def _load_kernels(kind: str, boundary: str) -> None:
+def _load_kernels(wanted: Property, cell: Cell) -> None:
     """Solve a cell of eight voxels, so that compiling or loading the kernels is not counted as solving."""
-    cell = (np.arange(8).reshape(2, 2, 2) % 3 == 0).astype(np.uint8)
-    contrast = np.array([1.0, 2.0]) if kind == "conductivity" else np.array([[1.0, 0.3], [2.0, 0.3]])
-    _SOLVERS[kind](cell, contrast, (1.0, 1.0, 1.0), LOADS[kind][:1], 1e-3, boundary)
-    if kind == "conductivity" and boundary == "periodic":
+    count = len(cell.values)
+    phase = np.minimum(np.arange(8) % (count + 1), count - 1).astype(np.uint8).reshape(2, 2, 2)
+    wanted.solve(replace(cell, phase=phase, tolerance=1e-3, limit=100))
+    if wanted is PROPERTIES["conductivity"] and cell.boundary == "periodic":
         cell_scalar.load_kernels()
-
-
-def _bounds(kind: str, properties: Array, fractions: Array, dimension: int) -> dict[str, Any]:
-    """Voigt, Reuss and Hashin-Shtrikman bounds; of a flat image those in its plane."""
-    if kind == "conductivity":
-        return bounds.conductivity(properties, fractions, dimension).json()
-    K, G = bounds.bulk_and_shear(properties[:, 0], properties[:, 1], dimension)
-    of = {
-        "bulk": bounds.bulk(K, G, fractions, dimension).json(),
-        "shear": bounds.shear(K, G, fractions, dimension).json(),
-    }
-    return {name: {which: one[name] for which, one in of.items()} for name in of["bulk"]}
 
 
 def _nulls(tensor: Array) -> list[list[float | None]]:

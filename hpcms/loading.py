@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import psutil
 
-from hpcms import homogenize as images
+from hpcms import memory, voxels
 from hpcms.contracts import Array
 from hpcms.errors import BadInput, NumericalFailure
 from hpcms.fine.inelastic import COMPONENTS, HILL, PLANES, condense
@@ -87,14 +85,12 @@ class Loading:
             raise BadInput(
                 f"strain: must be a number of at most 1 in size (got {self.strain!r})", "strains are small here"
             )
-        if self.boundary not in images.BOUNDARIES:
-            raise BadInput(
-                f"boundary: unknown boundary condition {self.boundary!r}", f"known: {', '.join(images.BOUNDARIES)}"
-            )
+        voxels.check_boundary(self.boundary)
+        voxels.check_tolerance(self.tolerance)
         if not 1 <= self.steps <= 100_000:
             raise BadInput(f"steps: must be between 1 and 100000 (got {self.steps!r})")
-        if not (0 < self.tolerance < 1 and 0 <= self.duration < np.inf and 0 < self.temperature < np.inf):
-            raise BadInput("loading: tolerance in (0, 1), duration >= 0 s and temperature > 0 K are needed")
+        if not (0 <= self.duration < np.inf and 0 < self.temperature < np.inf):
+            raise BadInput("loading: duration >= 0 s and temperature > 0 K are needed")
 
     @property
     def free(self) -> tuple[int, ...]:
@@ -122,9 +118,8 @@ def load_path(
     An image one voxel thick that is loaded in its plane is solved in plane strain. Raises ``BadInput`` before any work,
     ``NumericalFailure`` if a step does not converge or breaks a balance.
     """
-    edges = images._settings(loading.tolerance, spacing, "periodic")
-    labels = images._labels(image, threshold, crop, mirror, dataset)
-    phase, used = images._indexed(labels, {str(key): law for key, law in laws.items()})
+    edges = voxels.checked_spacing(spacing)
+    phase, used = voxels.indexed(voxels.labels(image, threshold, crop, mirror, dataset), laws)
     own = [next(law for key, law in laws.items() if str(key) == name) for name in used]
     if all(law.void for law in own):
         raise BadInput("homogenize: no phase in the image has a stiffness")
@@ -136,9 +131,7 @@ def load_path(
     cpu, wall = time.process_time(), time.perf_counter()
     path, checks = follow(phase, kept, own, averaged, edges, flat, loading, loading.steps)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    fractions = np.bincount(phase.ravel(), minlength=len(used)) / phase.size
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return LoadPath(path, checks, dict(zip(used, fractions.tolist(), strict=True)), flat, cpu, wall, memory)
+    return LoadPath(path, checks, voxels.fractions(phase, used), flat, cpu, wall, memory.peak())
 
 
 def load_kernels(laws: list[Law], averaged: Array, loading: Loading, flat: bool) -> None:
@@ -163,10 +156,7 @@ def refuse_what_does_not_fit(phase: Array, laws: list[Law], flat: bool) -> None:
     points, numbers, vectors = (4, 6, 2) if flat else (8, 21, 3)
     rows = max(law.rows for law in laws)
     needed = phase.size * (points * (4.0 * numbers + 24.0 * rows) + 8.0 * 20 * vectors + 8.0 * 14)
-    free = psutil.virtual_memory().available
-    if needed > free:
-        hint = "crop the image or make its voxels coarser"
-        raise BadInput(f"homogenize: about {needed:.3g} bytes do not fit in the free memory of {free:.3g} bytes", hint)
+    memory.refuse_beyond("homogenize", needed, "crop the image or make its voxels coarser")
 
 
 def follow(phase: Array, kept: Array, laws: list[Law], averaged: Array, edges: tuple[float, float, float], flat: bool,

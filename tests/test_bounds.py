@@ -75,11 +75,31 @@ def test_void_makes_the_lower_bounds_zero():
     assert bounds.conductivity([0, 2], [0, 1]).lower == pytest.approx(2)
 
 
-def test_moduli_from_young_and_poisson():
-    K, G = bounds.bulk_and_shear([9.0], [0.25])
-    assert (K[0], G[0]) == pytest.approx((6.0, 3.6))
-    area, _ = bounds.bulk_and_shear([9.0], [0.25], dimension=2)
-    assert area[0] == pytest.approx(K[0] + G[0] / 3)
+def test_bounds_of_a_viscosity_are_those_of_an_incompressible_shear_modulus():
+    eta, f = np.array([1.0, 7.0]), [0.7, 0.3]
+    for dimension in (2, 3):
+        got, want = bounds.viscosity(eta, f, dimension), bounds.shear(1e9 * eta, eta, f, dimension)
+        assert (got.reuss, got.lower, got.upper, got.voigt) == pytest.approx(
+            (want.reuss, want.lower, want.upper, want.voigt), rel=1e-6
+        )
+
+
+def test_rigid_phases_have_no_upper_bound_and_dilute_ones_the_slope_of_einstein():
+    got = bounds.viscosity([2.0, np.inf], [0.999, 0.001]).json()
+    assert got["voigt"] is None
+    assert got["hashin_shtrikman"][1] is None
+    assert got["hashin_shtrikman"][0] == pytest.approx(2 * (1 + 2.5 * 0.001), rel=1e-5)
+    assert got["reuss"] == pytest.approx(2 / 0.999)
+    with pytest.raises(BadInput, match="finite"):
+        bounds.conductivity([1.0, np.inf], [0.5, 0.5])
+
+
+def test_bounds_of_tensors():
+    C = np.array([np.diag([1.0, 2.0]), np.diag([3.0, 4.0])])
+    got = bounds.tensors(C, np.array([0.5, 0.5]))
+    np.testing.assert_allclose(got["voigt"], np.diag([2.0, 3.0]))
+    np.testing.assert_allclose(got["reuss"], np.diag([1.5, 8 / 3]))
+    assert not np.any(bounds.tensors(0 * C, np.array([0.5, 0.5]))["reuss"])
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 import hpcms
 from hpcms.errors import BadInput, NumericalFailure
 from hpcms.fine.laminate import effective, isotropic
 from hpcms.homogenize import Homogenized, homogenize
+from hpcms.properties import PROPERTIES, Cell
 
 TENSOR = {"conductivity": (3, 3), "stiffness": (6, 6)}
 REST = {"bounds", "fractions", "iterations", "residuals", "cpu_s", "wall_s", "peak_memory_bytes"}
@@ -102,8 +107,8 @@ def test_void_phases_and_phases_that_do_not_occur():
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"conductivity": None}, "either elastic or conductivity"),
-        ({"elastic": {0: (1, 0.3)}}, "either elastic or conductivity"),
+        ({"conductivity": None}, "give one of elastic, conductivity, fluid, viscosity"),
+        ({"elastic": {0: (1, 0.3)}}, "give one of elastic, conductivity, fluid, viscosity"),
         ({"conductivity": {0: 1.0}}, "label 1"),
         ({"conductivity": {0: -1.0, 1: 1.0}}, "phase 0"),
         ({"conductivity": {0: np.nan, 1: 1.0}}, "phase 0"),
@@ -117,6 +122,25 @@ def test_void_phases_and_phases_that_do_not_occur():
         ({"boundary": "free"}, "boundary"),
         ({"spacing": (1.0, 0.0, 1.0)}, "spacing"),
         ({"spacing": (1.0, 1.0)}, "spacing"),
+        ({"spacing": "fine"}, "spacing"),
+        ({"tolerance": "fine"}, "tolerance"),
+        ({"max_iterations": 0}, "max_iterations"),
+        ({"max_iterations": 1.5}, "max_iterations"),
+        ({"conductivity": {0: 1.0, 1: np.ones((2, 2))}}, "phase 1"),
+        ({"conductivity": {0: 1.0, 1: np.diag([1.0, 1.0, -1.0])}}, "phase 1"),
+        ({"conductivity": {0: 1.0, 1: np.triu(np.ones((3, 3)))}}, "phase 1"),
+        ({"conductivity": {0: 1.0, 1: np.eye(3)}, "boundary": "displacement"}, "isotropic phases only"),
+        ({"conductivity": None, "elastic": {0: (1.0, 0.3), 1: np.diag([1.0, 1, 1, 1, 1, -1])}}, "phase 1"),
+        ({"conductivity": None, "elastic": {0: (1.0, 0.3), 1: np.full((6, 6), np.nan)}}, "phase 1"),
+        ({"conductivity": None, "elastic": {0: (0, 0.3), 1: (0, 0.3)}}, "no phase in the image has a stiffness"),
+        ({"conductivity": None, "fluid": {0: "rigid"}}, "phase 0: needs the viscosity"),
+        ({"conductivity": None, "fluid": {0: 1.0, 1: 2.0}}, "no voxel is solid"),
+        ({"conductivity": None, "fluid": {5: 1.0}}, "no voxel of the image is liquid"),
+        ({"conductivity": None, "fluid": {0: np.nan}}, "phase 0"),
+        ({"conductivity": None, "viscosity": {0: 0.0, 1: 1.0}}, "phase 0: needs a viscosity"),
+        ({"conductivity": None, "viscosity": {0: "rigid", 1: "rigid"}}, "there is no liquid"),
+        ({"conductivity": None, "viscosity": {0: 1.0, 1: 1.0}, "load": "11"}, "one axis alone"),
+        ({"conductivity": None, "viscosity": {0: 1.0, 1: 1.0}, "boundary": "traction"}, "only periodic"),
         ({"crop": 99}, "crop"),
         ({"threshold": 5}, "only one phase"),
         ({"image": np.full((2, 2, 2), 0.5)}, "whole numbers"),
@@ -128,6 +152,60 @@ def test_bad_input_is_refused(change, text):
     call = {"image": BLOCKS, "conductivity": {0: 1.0, 1: 10.0}, **change}
     with pytest.raises(BadInput, match=text):
         homogenize(**call)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "displacement", "traction"])
+@pytest.mark.parametrize("kind", ["conductivity", "elastic"])
+def test_a_load_that_does_not_converge_says_what_to_do(kind, boundary):
+    phases = {0: 1.0, 1: 1e4} if kind == "conductivity" else {0: (1.0, 0.3), 1: (1e4, 0.3)}
+    with pytest.raises(NumericalFailure, match=r"load 11 did not converge.* after 2 iterations") as caught:
+        homogenize(BLOCKS, **{kind: phases}, boundary=boundary, max_iterations=2)
+    assert caught.value.hint == "raise max_iterations"
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "displacement", "traction"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_layers_of_nothing_carry_no_load_across(boundary, axis):
+    """True voids that cut the cell through: the stiffness across vanishes, nothing else fails."""
+    image = np.moveaxis(LAYERS, 0, axis)
+    found = homogenize(image, elastic={0: (1.0, 0.3), 1: (0.0, 0.3)}, boundary=boundary, tolerance=1e-8)
+    C, plane = found.stiffness, [other for other in range(3) if other != axis]
+    if boundary != "displacement":
+        assert abs(C[axis, axis]) < 1e-7
+    sheet = 2 / 3 / (1 - 0.3**2) * np.array([[1, 0.3], [0.3, 1]])
+    if boundary == "periodic":
+        np.testing.assert_allclose(C[np.ix_(plane, plane)], sheet, atol=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "boundary"), [
+    (kind, boundary) for kind, one in PROPERTIES.items() for boundary in one.bytes if (kind, boundary) != ("elastic", "periodic")
+])  # fmt: skip
+def test_the_memory_that_a_cell_needs_is_known(kind, boundary):
+    """What is refused beforehand is what is needed; periodic elastic cells of this size are solved several at a time."""
+    values = {
+        "elastic": [(1.0, 1.0), (2.0, 2.0)],
+        "conductivity": [1.0, 2.0],
+        "fluid": [1.0, "solid"],
+        "viscosity": [1.0, 2.0],
+    }
+    wanted = PROPERTIES[kind]
+    phase = np.random.default_rng(0).integers(0, 2, (30, 30, 30)).astype(np.uint8)
+    cell = Cell(phase, values[kind], (1.0, 1.0, 1.0), wanted.loads, 1e-2, 3, boundary)
+    wanted.solve(replace(cell, phase=phase[:3, :3, :3]))
+    tracemalloc.start()
+    wanted.solve(cell)
+    peak = tracemalloc.get_traced_memory()[1] / phase.size
+    tracemalloc.stop()
+    assert 0.8 < peak / wanted.bytes[boundary] < 1.15
+
+
+@pytest.mark.parametrize("kind", list(PROPERTIES))
+def test_an_image_beyond_memory_is_refused(kind, monkeypatch):
+    values = {"elastic": {0: (1.0, 0.3), 1: (2.0, 0.3)}, "fluid": {0: 1.0}}.get(kind, {0: 1.0, 1: 2.0})
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=100 * BLOCKS.size))
+    with pytest.raises(BadInput, match="do not fit in the free memory"):
+        homogenize(BLOCKS, **{kind: values})
 
 
 def test_a_tolerance_below_rounding_is_a_numerical_failure():

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from hpcms import memory
 from hpcms.contracts import Array
 from hpcms.errors import BadInput
 
@@ -179,9 +180,7 @@ def _check(name: str, shape: Shape, dtype: Any) -> None:
         raise BadInput(f"{name}: an image has 2 or 3 axes (got {len(shape)}: {tuple(shape)})")
     if min(shape) < 1:
         raise BadInput(f"{name}: the image has no voxels {tuple(shape)}")
-    size, free = float(np.prod(np.array(shape, float))) * np.dtype(dtype).itemsize, psutil.virtual_memory().available
-    if size > free:
-        raise BadInput(f"{name}: {size:.3g} bytes do not fit in the free memory of {free:.3g} bytes", "crop the image")
+    memory.refuse_beyond(name, float(np.prod(np.array(shape, float))) * np.dtype(dtype).itemsize)
 
 
 def _read_npy(path: Path, dataset: str | None) -> Array:
