@@ -98,7 +98,7 @@ class Exchange:
             lo, hi = part.batches[b]
             piece, at = {k: v[at : at + hi - lo] for k, v in drive.items()}, at + hi - lo
             key, last = f"fine/{part.name}/{tag}/{b}", own.get(b)
-            base = part.trials[self.open].get(b) if request.step > self.open else None
+            base = part.trials.get(self.open, {}).get(b) if request.step > self.open else None
             inputs = (*after, *(t.key for t in (last, base) if t is not None))
             history, trial = base.ref if base else part.history[b], last.ref if last else None
             seeds = self.seeds(part.name, request.step, lo, hi)
