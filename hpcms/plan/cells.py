@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hpcms.contracts import Array, Arrays, FineRequest, Outcome
+from hpcms.coupling import remembers
 
 
 @dataclass
@@ -50,10 +51,10 @@ class Cells:
         return rows, answers, state, list(outcomes)
 
     def _history(self, step: int, rows: Array) -> Arrays:
-        """Committed states, or for a step ahead the last trials of the open one."""
-        if step == self.open:
+        """Committed states, or for a step ahead the last trials of the open one; a region without memory may have none there."""
+        if step == self.open or (self.open not in self.trials and not remembers(self.model)):
             return self.state
-        if not self.has[self.open][rows].all():
+        if remembers(self.model) and not self.has[self.open][rows].all():
             raise RuntimeError("a step ahead was asked of a region without a trial in this one")
         return self.trials[self.open]
 
@@ -71,7 +72,7 @@ class Cells:
         self.trials, self.has = {}, {}
 
     def commit(self) -> None:
-        """The trials of the open step become the history of the next one."""
-        self.state = self.trials.pop(self.open)
-        self.has.pop(self.open)
+        """The trials of the open step become the history of the next one; none where no region was asked."""
+        self.state = self.trials.pop(self.open, self.state)
+        self.has.pop(self.open, None)
         self.open += 1

@@ -94,3 +94,20 @@ def history(steps: int = 20) -> Study:
 def no_history(steps: int = 40) -> Study:
     """Cells without memory: Ramberg-Osgood."""
     return Study(Layers(1e9, rate=3e-21, law="curved"), steps=steps)
+
+
+def reversal(steps: int = 20) -> Study:
+    """Viscoplastic cells under a load that turns twice and passes zero, where a power law is steepest and far from it flat."""
+    return Study(Layers(1e9, rate=1e-20, law="creep"), elements=4, steps=steps, path=TURN)
+
+
+def softening(steps: int = 16) -> Study:
+    """Cells that fall beyond their peak, in a bar pulled by its end."""
+    cells = Layers(1e9, law="softening", peak=2e-3, viscosity=2e8, count=2, scatter=0.3)
+    return Study(cells, elements=4, steps=steps, held="both", path=(Load(10.0, stretch=8e-3),), foundation=0.0)
+
+
+def snap_through(steps: int = 40, dashpot: float = 1e7) -> Study:
+    """Supports that fall between two states at rest, loaded beyond their peak. With little dashpot steps have to be cut."""
+    cells = Layers(3e6, rate=3e-19, law="curved", count=2)
+    return Study(cells, elements=6, steps=steps, path=(Load(10.0, body=1.5e5),), snap=5e-3, dashpot=dashpot)

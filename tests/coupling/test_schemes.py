@@ -130,7 +130,8 @@ def test_a_failed_coarse_solve_ends_the_step() -> None:
     assert "DIVERGED_ITS" in scheme.failed
 
 
-def test_a_residual_that_grows_halves_the_update() -> None:
+def test_a_residual_that_grows_cuts_the_update() -> None:
+    """By the parabola through both residuals, but not below a tenth: 1 / (1 + 100^2) of 8 would be next to nothing."""
     scheme = bare("nested", 0.0)
     steps = [(1.0, 8.0), (100.0, 0.0), (0.5, 2.0)]
     seen = []
@@ -138,4 +139,4 @@ def test_a_residual_that_grows_halves_the_update() -> None:
         (request,) = scheme.ask()
         seen.append(float(request.u["x"][0]))
         scheme.tell(request.key, Advance({"x": np.array([target])}, residual))
-    assert seen == [0.0, 8.0, 4.0]
+    assert seen == pytest.approx([0.0, 8.0, 0.8])
