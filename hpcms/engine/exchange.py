@@ -103,7 +103,7 @@ class Exchange:
             lo, hi = part.batches[b]
             piece, at = {k: v[at : at + hi - lo] for k, v in drive.items()}, at + hi - lo
             key, last = f"fine/{part.name}/{tag}/{b}", own.get(b)
-base = part.trials.get(self.open, {}).get(b) if request.step > self.open else None
+            base = part.trials.get(self.open, {}).get(b) if request.step > self.open else None
             start = base.key if base is not None else commit_key(self.open - 1)
             inputs = (*after, start, *((last.key,) if last is not None else ()))
             history, trial = base.ref if base else part.history[b], last.ref if last else None
