@@ -127,7 +127,7 @@ class Level:
         for m, r in self.records.items():
             old = below.records[m]
             rows = r.rows.rows(np.flatnonzero((r.version == 0) & ~r.running))
-            r.kappa[rows] = old.kappa[rows]
+            r.kappa[rows], r.span[rows] = old.kappa[rows], old.span[rows]
             if r.memory:
                 drive, answers = drives[m], below.extrapolated(m, past)
             else:

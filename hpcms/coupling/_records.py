@@ -25,6 +25,7 @@ SAFETY = 2.0  # on the measured curvature
 FADE = 0.5  # of an old curvature that a new measurement does not confirm
 SMALL = 1e-4  # a drive that moved by less than this share tells nothing of a curvature
 REACH = 1.5  # how far beyond its records a cubic is believed, over their distance
+MOST = 1e6  # times the span: the first order is all there is
 NOISE = 1e-9  # of an answer: differences below tell nothing either
 TINY = 1e-300
 Pair = tuple[str, str] | None
@@ -68,6 +69,7 @@ class Records:
         self.sent: Arrays = {name: value.copy() for name, value in self.drive.items()}
         self.answers: Arrays = {name: value.copy() for name, value in (answers or {}).items()}
         self.error0, self.lag0, self.kappa, self.known = np.zeros(S), np.zeros(S), np.full(S, np.inf), np.zeros(S, bool)
+        self.span = np.zeros(S)  # how far from a record its prediction was ever compared with the next one, fading
         self.version, self.base, self.serial = np.zeros(B, np.int64), np.full(B, -1), np.full(B, -1)
         self.guessed = answers is not None
         # the anchor's ``drive``, ``answer``, ``slope``; ``line``: b - a; ``square``, ``cube``: of the answer along it, from b
@@ -121,6 +123,7 @@ class Records:
         before = self.kappa[rows]
         kept = np.where(np.isfinite(before), FADE * before, 0.0)
         self.kappa[rows] = np.where(told, np.maximum(seen, kept), before)
+        self.span[rows] = np.where(told, np.maximum(moved, FADE * self.span[rows]), self.span[rows])
 
     def _bend(self, rows: Array, drive: Arrays, answers: Arrays, pair: tuple[str, str]) -> None:
         """The cubic from an anchor, a, to the new record, b. The record so far becomes the anchor where the new one is far."""
@@ -167,8 +170,11 @@ class Records:
                 away |= (self.drive[name] != value).reshape(len(away), -1).any(axis=1)
             return np.where(self.known & ~away, self.error0, np.inf)
         moved = np.linalg.norm(drive[self.pair[0]] - self.drive[self.pair[0]], axis=-1)
+        # beyond the span kappa says little, not even where it is zero: it grows, and so does the noise below which it is that
+        far = np.clip(moved / np.where(self.span > 0, self.span, np.inf), 1.0, MOST) ** 2
+        noise = np.where(far > 1.0, NOISE * np.linalg.norm(self.answers[self.pair[1]], axis=-1) * far**2, 0.0)
         with np.errstate(invalid="ignore"):
-            second = np.where(moved > 0, 0.5 * self.kappa * moved**2, 0.0)
+            second = np.where(moved > 0, 0.5 * self.kappa * moved**2 * far + noise, 0.0)
         return np.where(self.known, self.error0 + np.minimum(self._first(drive, self.pair), second), np.inf)
 
     def _first(self, drive: Arrays, pair: tuple[str, str]) -> Array:

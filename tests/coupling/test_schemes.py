@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -130,13 +131,52 @@ def test_a_failed_coarse_solve_ends_the_step() -> None:
     assert "DIVERGED_ITS" in scheme.failed
 
 
-def test_a_residual_that_grows_cuts_the_update() -> None:
-    """By the parabola through both residuals, but not below a tenth: 1 / (1 + 100^2) of 8 would be next to nothing."""
-    scheme = bare("nested", 0.0)
-    steps = [(1.0, 8.0), (100.0, 0.0), (0.5, 2.0)]
+def told(name: str, steps: list[tuple[Advance, float]]) -> list[float]:
+    """The iterates that a scheme asks for; each is answered by the next advance, with its proposal."""
+    scheme = bare(name, 0.0)
     seen = []
-    for residual, target in steps:
+    for advance, target in steps:
         (request,) = scheme.ask()
         seen.append(float(request.u["x"][0]))
-        scheme.tell(request.key, Advance({"x": np.array([target])}, residual))
-    assert seen == pytest.approx([0.0, 8.0, 0.8])
+        scheme.tell(request.key, replace(advance, u={"x": np.array([target])}))
+    return seen
+
+
+def test_a_residual_that_grows_cuts_the_update_to_the_least_of_the_parabola() -> None:
+    """From r(0) = 1 with slope -2 for r^2 through r(1) = 2: the least is at 1 / (1 + 4); the next one is good and goes on."""
+    steps = [(Advance({}, 1.0), 8.0), (Advance({}, 2.0), 0.0), (Advance({}, 0.5), 3.0), (Advance({}, 0.4), 0.0)]
+    assert told("nested", steps) == pytest.approx([0.0, 8.0, 1.6, 3.0])
+
+
+def test_residuals_are_compared_over_the_same_forces() -> None:
+    """A residual of 0.9 over forces a hundred times as large is no progress."""
+    first = Advance({}, 1.0, residuals={"solid": 1.0}, detail={"scales": {"solid": 1.0}})
+    far = Advance({}, 0.9, residuals={"solid": 0.9}, detail={"scales": {"solid": 100.0}})
+    assert told("nested", [(first, 8.0), (far, 9.0), (first, 0.0)]) == pytest.approx([0.0, 8.0, 0.8])
+
+
+@pytest.mark.parametrize("name", [n for n in coupling.names() if n != "chain"])
+def test_a_power_law_through_zero_converges_where_plain_newton_swings_apart(name: str) -> None:
+    """|x|^(1/3) sign(x): a Newton step from x leads to -2 x."""
+
+    def root_of(drive: Arrays) -> Arrays:
+        v = drive["value"]
+        return {"response": np.cbrt(v), "tangent": (np.cbrt(v) / (3 * v))[:, :, None]}
+
+    def advance(request: CoarseRequest) -> Advance:
+        x, a = request.u["x"], request.answers["a"]
+        residual, force = a["response"][0] - 1e-3, float(abs(a["response"][0, 0])) + 1e-3
+        relative = float(abs(residual[0])) / force
+        moved = {"x": x - residual / a["tangent"][0, 0]}
+        return Advance(moved, relative, residuals={"x": relative}, detail={"scales": {"x": force}})
+
+    talk = Talk(1e-8, 60, {"a": [(0, 1)]}, {"a": ("value", "response")}, frozenset({"a"}))
+    scheme = coupling.find(name).begin(Look({"x": np.array([1.0])}, lambda u: {"a": {"value": u["x"][None]}}), talk)
+    while not scheme.done:
+        for request in scheme.ask():
+            if isinstance(request, CoarseRequest):
+                scheme.tell(request.key, advance(request))
+            else:
+                scheme.tell(request.key, root_of(request.drive), request.batches)
+    assert not scheme.failed
+    assert float(scheme.u["x"][0]) == pytest.approx(1e-9, rel=1e-6)

@@ -9,35 +9,18 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from hpcms.coarse.bar import Load
-from hpcms.fine.layers import Layers
 from hpcms.plan.machine import Machine
 from hpcms.plan.simulate import Simulated
-from hpcms.plan.study import Study, history, no_history
+from hpcms.plan.study import history, no_history
 
-SCHEMES = ("condensed", "alternating", "barrier_free", "speculative")
 CREEP = replace(history(8), elements=4)
 CURVED = replace(no_history(8), elements=4)
-SOFTENING = Study(
-    Layers(1e9, law="softening", peak=2e-3, viscosity=2e8, count=2, scatter=0.3),
-    elements=4,
-    steps=16,
-    held="both",
-    path=(Load(10.0, stretch=8e-3),),
-    foundation=0.0,
-)
 
 
 def apart(one: Simulated, other: Simulated) -> float:
     """Largest difference of the displacement in any step over its largest value."""
     pairs = [(a["displacement"], b["displacement"]) for a, b in zip(one.ends, other.ends, strict=True)]
     return max(float(np.abs(a - b).max()) for a, b in pairs) / max(float(np.abs(b).max()) for _, b in pairs)
-
-
-def test_softening_cells_end_where_nested_ends() -> None:
-    nested = SOFTENING.run("nested")
-    for scheme in SCHEMES:
-        assert apart(SOFTENING.run(scheme), nested) < 20 * SOFTENING.tolerance, scheme
 
 
 @settings(max_examples=6, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
