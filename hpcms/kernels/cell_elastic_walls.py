@@ -20,6 +20,7 @@ from hpcms.kernels.krylov import advance, direct, dot, norm
 
 Hooke = Callable[[Array, Array, Array, Array, Array], None]  # adds to the last two: u, strain, spacing, forces, total
 Solution = tuple[Array, float, int, float, Callable[[], Array]]
+PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # axes of the Mandel components
 ROUNDING = 1e-13  # nodal forces below this share of the stress count as zero
 
 
@@ -50,8 +51,9 @@ class WalledCell:
                 np.moveaxis(self.fixed, axis, 0)[[0, -1]] = True
         else:
             body = np.pad(np.full(phase.shape, 0.5), pad)
-            rows = [self._forces(e, None, partial(_isotropic, 0.0 * body, body))[0] for e in np.eye(6)]
-            loaded = [row for row in rows if row.any()]  # no wall carries what acts across a periodic axis
+            # no wall carries what acts across periodic axes alone
+            carried = [e for e, pair in zip(np.eye(6), PAIRS, strict=True) if not set(pair).isdisjoint(walled)]
+            loaded = [self._forces(e, None, partial(_isotropic, 0.0 * body, body))[0] for e in carried]
             if loaded:
                 self.uniform = np.array(loaded)
                 self.flexible = _dual(self.uniform, np.array([self.green(c, np.empty_like(c)) for c in loaded]))

@@ -81,7 +81,7 @@ class WalledCell:
             jump = np.eye(3)[axis] * self.spacing[axis]
             hex8_scalar.apply(still, body, extent, self.weights, jump, force)
             self.green.solve(force, answer)
-        self.uniform, flat = uniform.reshape(len(uniform), -1), flexible.reshape(len(uniform), -1)
+        self.uniform, flat = (rows.reshape(len(rows), self.free.size) for rows in (uniform, flexible))
         self.flexible = np.linalg.solve(self.uniform @ flat.T, flat)
         self.plain = np.linalg.solve(self.uniform @ self.uniform.T, self.uniform)
 
