@@ -100,21 +100,17 @@ class Conductivity(Property):
     def solve(self, cell: Cell) -> Solved:
         axes = tuple(AXES.index(load) for load in cell.loads)
         stop = (cell.tolerance, cell.limit)
-        if _all_numbers(cell.values):
-            k = np.array(cell.values)
+        k = np.array(cell.values) if _all_numbers(cell.values) else self._matrices(cell.values)
+        if k.ndim == 1 or cell.boundary != "periodic":
             found = cell_scalar.effective(cell.phase, k, cell.spacing, *stop, axes=axes, boundary=cell.boundary)
         else:
-            found = cell_conductor.anisotropic(cell.phase, self._matrices(cell.values), cell.spacing, *stop, axes)
+            found = cell_conductor.anisotropic(cell.phase, k, cell.spacing, *stop, axes)
         return found.conductivity, found.outcomes
 
     def bounds(self, values: list[Any], fractions: Array, dimension: int) -> dict[str, Any]:
         if _all_numbers(values):
             return bounds.conductivity(np.array(values), fractions, dimension).json()
         return bounds.tensors(self._matrices(values), fractions)
-
-    def admit(self, values: list[Any], boundary: str, loads: tuple[str, ...]) -> None:
-        super().admit(values, boundary, loads)
-        _isotropic_or_periodic(_all_numbers(values), boundary)
 
     def _matrices(self, values: list[Any]) -> Array:
         return np.array([value * np.eye(3) if isinstance(value, float) else value for value in values])
@@ -159,7 +155,6 @@ class Stiffness(Property):
 
     def admit(self, values: list[Any], boundary: str, loads: tuple[str, ...]) -> None:
         super().admit(values, boundary, loads)
-        _isotropic_or_periodic(self._isotropic(values), boundary)
         if not any(np.any(value) for value in values):
             raise BadInput("homogenize: no phase in the image has a stiffness", "give one of them E > 0")
 
@@ -283,8 +278,3 @@ def _symmetric(tensor: Array) -> bool:
 
 def _all_numbers(values: Sequence[Any]) -> bool:
     return all(isinstance(value, float) for value in values)
-
-
-def _isotropic_or_periodic(isotropic: bool, boundary: str) -> None:
-    if not isotropic and boundary != "periodic":
-        raise BadInput(f"boundary: {boundary!r} takes isotropic phases only", "use the periodic boundary")

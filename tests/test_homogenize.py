@@ -129,7 +129,6 @@ def test_void_phases_and_phases_that_do_not_occur():
         ({"conductivity": {0: 1.0, 1: np.ones((2, 2))}}, "phase 1"),
         ({"conductivity": {0: 1.0, 1: np.diag([1.0, 1.0, -1.0])}}, "phase 1"),
         ({"conductivity": {0: 1.0, 1: np.triu(np.ones((3, 3)))}}, "phase 1"),
-        ({"conductivity": {0: 1.0, 1: np.eye(3)}, "boundary": "displacement"}, "isotropic phases only"),
         ({"conductivity": None, "elastic": {0: (1.0, 0.3), 1: np.diag([1.0, 1, 1, 1, 1, -1])}}, "phase 1"),
         ({"conductivity": None, "elastic": {0: (1.0, 0.3), 1: np.full((6, 6), np.nan)}}, "phase 1"),
         ({"conductivity": None, "elastic": {0: (0, 0.3), 1: (0, 0.3)}}, "no phase in the image has a stiffness"),

@@ -20,7 +20,6 @@ from hpcms.kernels.outcomes import outcome
 
 _GAUSS = np.ascontiguousarray(hex8_conductor.GAUSS)
 _ROUNDING = 1e-13  # nodal forces below this share of what one voxel gives are zero
-ORDER = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # 11 22 33 23 13 12
 
 
 def anisotropic(
@@ -33,7 +32,7 @@ def anisotropic(
 ) -> Effective:
     """Effective tensor of phases with symmetric conductivities ``tensors`` (P, 3, 3), none of them negative, W/(m K)."""
     h, volume = np.array(spacing, float), float(np.prod(spacing)) * phase.size
-    K = np.array([[tensor[a, b] for a, b in ORDER] for tensor in tensors])
+    K = np.array([[tensor[a, b] for a, b in hex8_conductor.ORDER] for tensor in tensors])
     traces = np.trace(tensors, axis1=1, axis2=2)[phase]
     green = green_scalar.prepare(
         phase.shape, phase.shape, spacing, float(traces[traces > 0].mean() / 3 if traces.any() else 1.0)

@@ -42,7 +42,8 @@ class ElasticState:
 
     @property
     def displacement(self) -> Array:
-        """The fluctuation in m at the lower corners of the voxels, (3, nx, ny, nz); with walls (3, nx + 1, ny + 1, nz + 1)."""
+        """The fluctuation in m at the lower corners of the voxels, (3, nx, ny, nz); with walls one node
+        more along axes of more than one voxel."""
         return self.field()
 
 
@@ -60,10 +61,7 @@ class ElasticCell:
         self.moduli, self.edge = np.asarray(moduli, float), float(min(spacing))
         self.walls: WalledCell | None = None
         if boundary != "periodic":
-            if self.moduli.ndim != 2:
-                raise ValueError("anisotropic phases need the periodic boundary condition")
-            lam, mu = (self.moduli[:, k][phase] for k in range(2))
-            self.walls = WalledCell(lam, mu, (spacing[0], spacing[1], spacing[2]), boundary)
+            self.walls = WalledCell(phase, self.moduli, (spacing[0], spacing[1], spacing[2]), boundary)
             return
         self.frame = framed(phase, self.moduli, spacing, mirror)
         self.kinds = [np.dtype(k) for k in ((np.float64,) if double else (np.float32, np.float64))]

@@ -46,7 +46,8 @@ def effective(
     single: bool = True,
     threads: int = 1,
 ) -> Effective:
-    """Solve the unit gradients along ``axes``. ``phase``: (nx, ny, nz) uint8; ``k``: (P,) conductivities, W/(m K).
+    """Solve the unit gradients along ``axes``. ``phase``: (nx, ny, nz) uint8; ``k``: (P,) conductivities, W/(m K),
+    or (P, 3, 3) tensors where the boundary is not periodic (else: ``cell_conductor.anisotropic``).
 
     Stops when the true residual is below ``tolerance`` times the load, or after ``limit`` iterations with an
     outcome that says so. ``boundary``: "periodic", "displacement" or "traction" (see ``cell_scalar_walls``).
@@ -146,9 +147,10 @@ def _products(a: Array, b: Array) -> Array:
 
 
 def _means(phases: Array, k: Array) -> Array:
-    """(R, 3, 3) mean conductivity of each cell."""
-    size = phases[0].size
-    return np.array([float(np.bincount(phase.ravel(), minlength=k.size) @ k) / size * np.eye(3) for phase in phases])
+    """(R, 3, 3) mean conductivity of each cell. ``k``: (P,) or (P, 3, 3)."""
+    tensors = k if k.ndim == 3 else k[:, None, None] * np.eye(3)
+    counts = np.array([np.bincount(phase.ravel(), minlength=len(k)) for phase in phases])
+    return np.einsum("rp,pij->rij", counts, tensors) / phases[0].size
 
 
 def tensors_of(means: Array, F: Array, R: Array, axes: Sequence[int]) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels import green_scalar, hex8_scalar
+from hpcms.kernels import green_scalar, hex8_conductor, hex8_scalar
 from hpcms.kernels.cell_scalar_frame import Spacing
 from hpcms.kernels.cell_scalar_periodic import Fluctuation, norm, size_of_load
 from hpcms.kernels.outcomes import outcome
@@ -20,10 +20,17 @@ from hpcms.kernels.vectors import advance, dot
 
 
 class WalledCell:
-    """A cell with its work space. ``k``: (P,) conductivity of each label in ``phase``; ``boundary``: see above."""
+    """A cell with its work space. ``k``: (P,) or (P, 3, 3) conductivity of each label in ``phase``; ``boundary``: see above."""
 
     def __init__(self, phase: Array, k: Array, spacing: Spacing, boundary: str) -> None:
         nx, ny, nz = (n + 1 if n > 1 else 1 for n in phase.shape)
+        self.label, self.tensors = np.zeros((0, 0, 0), np.int64), np.zeros((0, 6))
+        if k.ndim == 3:
+            pad = [(0, nodes - n) for nodes, n in zip((nx, ny, nz), phase.shape, strict=True)]
+            self.label = np.ascontiguousarray(np.pad(phase, pad, constant_values=len(k)), np.int64)
+            rows = np.array([[tensor[a, b] for a, b in hex8_conductor.ORDER] for tensor in k])
+            self.tensors = np.concatenate([rows, np.zeros((1, 6))])  # the last one is the layer of void
+            k = np.trace(k, axis1=1, axis2=2) / 3
         self.k, self.spacing, self.nodes = np.ascontiguousarray(k[phase]), spacing, (nx, ny, nz)
         self.extent, self.weights = hex8_scalar.extents(self.k), hex8_scalar.weights(spacing)
         reference = float(k[k > 0].mean()) if (k > 0).any() else 1.0
@@ -74,12 +81,15 @@ class WalledCell:
             jump = np.eye(3)[axis] * self.spacing[axis]
             hex8_scalar.apply(still, body, extent, self.weights, jump, force)
             self.green.solve(force, answer)
-        self.uniform, flat = uniform.reshape(len(uniform), -1), flexible.reshape(len(uniform), -1)
+        self.uniform, flat = (rows.reshape(len(rows), self.free.size) for rows in (uniform, flexible))
         self.flexible = np.linalg.solve(self.uniform @ flat.T, flat)
         self.plain = np.linalg.solve(self.uniform @ self.uniform.T, self.uniform)
 
     def _forces(self, u: Array, jump: Array) -> Array:
-        out = np.zeros(self.nodes)
+        out, h = np.zeros(self.nodes), np.array(self.spacing, float)
+        if self.label.size:
+            hex8_conductor.tensors(u, self.label, self.tensors, jump / h, h, out)
+            return out
         hex8_scalar.apply(u, self.k, self.extent, self.weights, jump, out)
         return out
 

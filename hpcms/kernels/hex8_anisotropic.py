@@ -12,7 +12,7 @@ import numpy as np
 
 from hpcms.contracts import Array
 from hpcms.kernels import jit
-from hpcms.kernels.hex8_elastic import _step, _store, _sum
+from hpcms.kernels.hex8_elastic import CHUNK, ROW, _gather, _scatter, _step, _store, _sum
 
 
 def engineering(C: Array) -> Array:
@@ -83,3 +83,32 @@ def voxels(t: Any, C: Any, first: int, last: int, e: Any, gx: Any, gy: Any, gz: 
                 ninth * (gx * pxz + gy * qyz + gz * rzz)))  # fmt: skip
     total[0], total[1], total[2] = total[0] + s0, total[1] + s1, total[2] + s2
     total[3], total[4], total[5] = total[3] + root * s3, total[4] + root * s4, total[5] + root * s5
+
+
+@jit
+def apply_tensors(u: Array, label: Array, table: Array, strain: Array, spacing: Array, f: Array, total: Array) -> None:
+    """``hex8_elastic.apply_stiffness`` with a stiffness for each ``label`` (nx, ny, nz): ``table`` (P, 6, 6), ``engineering``."""
+    nx, ny, nz = label.shape
+    kind = u.dtype.type
+    volume = kind(spacing[0] * spacing[1] * spacing[2])
+    gx, gy, gz = kind(0.25 / spacing[0]), kind(0.25 / spacing[1]), kind(0.25 / spacing[2])
+    root = np.sqrt(2.0)
+    e = (kind(strain[0]), kind(strain[1]), kind(strain[2]),
+         kind(root * strain[3]), kind(root * strain[4]), kind(root * strain[5]))  # fmt: skip
+    t = np.empty(12 * ROW, u.dtype)
+    g = np.empty(24 * ROW, u.dtype)
+    for i in range(nx):
+        i1 = i + 1 if i + 1 < nx else 0
+        for j in range(ny):
+            j1 = j + 1 if j + 1 < ny else 0
+            for k0 in range(0, nz, CHUNK):
+                n = min(CHUNK, nz - k0)
+                _gather(u, i, i1, j, j1, k0, n, t)
+                first = 0
+                while first < n:
+                    last, own = first + 1, label[i, j, k0 + first]
+                    while last < n and label[i, j, k0 + last] == own:
+                        last += 1
+                    voxels(t, table[own], first, last, e, gx, gy, gz, volume, g, total, root)
+                    first = last
+                _scatter(f, i, i1, j, j1, k0, n, g)

@@ -15,6 +15,7 @@ import numpy as np
 from hpcms.contracts import Array
 from hpcms.kernels import jit
 
+ORDER = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # 11 22 33 23 13 12
 GAUSS = np.sqrt(1 / 3) * np.array([[1 - 2 * a, 1 - 2 * b, 1 - 2 * c] for a in (1, 0) for b in (1, 0) for c in (1, 0)])
 
 
