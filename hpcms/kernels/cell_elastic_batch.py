@@ -1,19 +1,20 @@
-"""Many small elastic cells of one shape at once: the kernels of ``box_elastic`` go through all cells and loads in one call."""
+"""The effective stiffness of many elastic cells of one shape: small ones side by side, larger ones one after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
 from hpcms.contracts import Array
-from hpcms.kernels.box_green import Cells
-from hpcms.kernels.box_solver import Box, refined
-from hpcms.kernels.cell_elastic import ROUNDING
-from hpcms.kernels.cell_elastic_frame import framed
+from hpcms.kernels import cell_elastic_lanes
+from hpcms.kernels.cell_elastic import ElasticCell
+from hpcms.kernels.hex8_lanes import SIDE
 
-VOXELS = 1 << 18  # voxels times loads that are solved together
+SMALL = 24**3  # voxels up to which loads are solved side by side
+CELLS = 4 * SIDE  # cells that a thread takes at a time
 
 
 class BatchStiffness(NamedTuple):
@@ -28,32 +29,33 @@ def stiffness_of_cells(phases: Array, moduli: Array, spacing: Sequence[float] = 
                        maximum: int = 2000, double: bool = False, threads: int = 1) -> BatchStiffness:  # fmt: skip
     """Effective stiffness of the periodic cells ``phases`` (R, nx, ny, nz) of isotropic phases ``moduli`` (P, 2), Lame, Pa.
 
-    The reference is the phase that is most frequent in all cells; the caller checks the residuals.
+    A cell that does not converge side by side is solved once more alone; the caller checks the residuals. The bits of a cell
+    depend neither on the others nor on the number of threads.
     """
-    R, shape = phases.shape[0], phases.shape[1:]
-    out = BatchStiffness(np.zeros((R, 6, 6)), np.zeros((R, 6), np.int64), np.zeros((R, 6)))
-    f = framed(phases.reshape(R * shape[0], *shape[1:]), np.asarray(moduli, float), spacing, False)
-    h = np.asarray(spacing, float) / min(spacing)
-    kinds = [np.dtype(k) for k in ((np.float64,) if double else (np.float32, np.float64))]
-    volume = float(np.prod(h)) * float(np.prod(shape))
-    extent = np.tile(np.array([0, shape[2]], np.int64), (shape[0], shape[1], 1))
-    cut = max(1, VOXELS // (6 * int(np.prod(shape))))
-    full = (int(shape[0]), int(shape[1]), int(shape[2]))
-    made = {kind: Box(full, full, False, h, f.reference, np.zeros((1, 1, 1, 1), np.int32), extent, f.table, kind, threads)
-            for kind in {*kinds, np.dtype(float)}}  # fmt: skip
-    uniform = np.array([f.uniform(e) for e in np.eye(6)])
-    for start in range(0, R, cut):
-        some = np.ascontiguousarray(phases[start : start + cut], np.int32)
-        for box in made.values():
-            box.contrast = box.contrast._replace(label=some)
-        E, count = np.tile(np.eye(6), (len(some), 1)), 6 * len(some)
-        cells = Cells(np.repeat(np.arange(len(some)), 6), np.tile(np.array([0, 2]), (count, 3, 1)),
-                      np.full((count, 3, 4), -1))  # fmt: skip
-        size = (np.abs(f.table).max() + max(f.reference)) * volume / float(h.max()) / np.sqrt(3.0 * np.prod(shape))
+    moduli = np.asarray(moduli, float)
+    h = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
+    out = BatchStiffness(
+        np.zeros((len(phases), 6, 6)), np.zeros((len(phases), 6), np.int64), np.zeros((len(phases), 6))
+    )
 
-        found = refined(made.__getitem__, kinds, cells, E, np.full(count, ROUNDING * size), tolerance, maximum)
-        columns = f.unit * (np.tile(uniform, (len(some), 1)) + found.total / volume)
-        out.stiffness[start : start + cut] = columns.reshape(-1, 6, 6).swapaxes(1, 2)
-        out.iterations[start : start + cut] = found.iterations.reshape(-1, 6)
-        out.residual[start : start + cut] = found.residual.reshape(-1, 6)
+    def together(start: int) -> None:
+        cells = phases[start : start + CELLS]
+        images, loads = np.repeat(np.arange(len(cells)), 6), np.tile(np.eye(6), (len(cells), 1))
+        found = cell_elastic_lanes.solve(cells, images, moduli, loads, h, tolerance, maximum, not double)
+        out.stiffness[start : start + CELLS] = found.stress.reshape(-1, 6, 6).swapaxes(1, 2)
+        out.iterations[start : start + CELLS] = found.iterations.reshape(-1, 6)
+        out.residual[start : start + CELLS] = found.residual.reshape(-1, 6)
+
+    def alone(cell: int) -> None:
+        found, states = ElasticCell(phases[cell], moduli, h, double=double).stiffness(range(6), tolerance, maximum)
+        out.stiffness[cell] = found
+        out.iterations[cell] = [state.iterations for state in states]
+        out.residual[cell] = [state.residual for state in states]
+
+    with ThreadPoolExecutor(threads) as pool:
+        if phases[0].size <= SMALL:
+            list(pool.map(together, range(0, len(phases), CELLS)))
+        else:
+            out.residual[:] = np.inf
+        list(pool.map(alone, np.flatnonzero((out.residual > tolerance).any(axis=1))))
     return out

@@ -66,23 +66,26 @@ def _gather(u: Any, i: int, i1: int, j: int, j1: int, k0: int, n: int, t: Any) -
 
 @jit
 def _voxels(t: Any, lam: Any, mu: Any, e: Any, gx: Any, gy: Any, gz: Any, volume: Any, g: Any, total: Any,
-            root: Any) -> None:  # fmt: skip
-    """Forces g of a chunk: rows 0..11 at the lower, 12..23 at the upper nodes, in the combinations of ``_gather``."""
+            root: Any, step: int = 1) -> None:  # fmt: skip
+    """Forces g of a chunk: rows 0..11 at the lower, 12..23 at the upper nodes, in the combinations of ``_gather``.
+
+    ``step``: distance of the two nodes of a voxel in a row, the number of cells side by side.
+    """
     third = lam.dtype.type(1.0 / 3.0)
     s0, s1, s2, s3, s4, s5 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for k in range(lam.shape[0]):
         la, m = volume * lam[k], volume * mu[k]
-        xx, yy, zz = gx * _sum(t, 1, k) + e[0], gy * _sum(t, 6, k) + e[1], gz * _step(t, 8, k) + e[2]
-        yz = m * (gz * _step(t, 4, k) + gy * _sum(t, 10, k) + e[3])
-        xz = m * (gz * _step(t, 0, k) + gx * _sum(t, 9, k) + e[4])
-        xy = m * (gy * _sum(t, 2, k) + gx * _sum(t, 5, k) + e[5])
+        xx, yy, zz = gx * _sum(t, 1, k, step) + e[0], gy * _sum(t, 6, k, step) + e[1], gz * _step(t, 8, k, step) + e[2]
+        yz = m * (gz * _step(t, 4, k, step) + gy * _sum(t, 10, k, step) + e[3])
+        xz = m * (gz * _step(t, 0, k, step) + gx * _sum(t, 9, k, step) + e[4])
+        xy = m * (gy * _sum(t, 2, k, step) + gx * _sum(t, 5, k, step) + e[5])
         tr = la * (xx + yy + zz)
         xx, yy, zz = tr + (m + m) * xx, tr + (m + m) * yy, tr + (m + m) * zz
         s0, s1, s2, s3, s4, s5 = s0 + xx, s1 + yy, s2 + zz, s3 + yz, s4 + xz, s5 + xy
         x, y, z = _higher(
-            (_sum(t, 3, k), _step(t, 1, k), _step(t, 2, k), _step(t, 3, k)),
-            (_sum(t, 7, k), _step(t, 5, k), _step(t, 6, k), _step(t, 7, k)),
-            (_sum(t, 11, k), _step(t, 9, k), _step(t, 10, k), _step(t, 11, k)),
+            (_sum(t, 3, k, step), _step(t, 1, k, step), _step(t, 2, k, step), _step(t, 3, k, step)),
+            (_sum(t, 7, k, step), _step(t, 5, k, step), _step(t, 6, k, step), _step(t, 7, k, step)),
+            (_sum(t, 11, k, step), _step(t, 9, k, step), _step(t, 10, k, step), _step(t, 11, k, step)),
             third * la, third * m, gx, gy, gz, third,
         )  # fmt: skip
         _store(g, 0, k, (gx * xx, gy * xy, gz * xz), x)
@@ -93,13 +96,13 @@ def _voxels(t: Any, lam: Any, mu: Any, e: Any, gx: Any, gy: Any, gz: Any, volume
 
 
 @jit
-def _sum(t: Any, row: int, k: int) -> Any:
-    return t[row * ROW + k] + t[row * ROW + k + 1]
+def _sum(t: Any, row: int, k: int, step: int = 1) -> Any:
+    return t[row * ROW + k] + t[row * ROW + k + step]
 
 
 @jit
-def _step(t: Any, row: int, k: int) -> Any:
-    return t[row * ROW + k + 1] - t[row * ROW + k]
+def _step(t: Any, row: int, k: int, step: int = 1) -> Any:
+    return t[row * ROW + k + step] - t[row * ROW + k]
 
 
 @jit
