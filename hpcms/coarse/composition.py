@@ -23,6 +23,7 @@ from hpcms.coarse.group import Group
 from hpcms.coarse.petsc import Solution, Solver, System
 from hpcms.contracts import Advance, Array, Arrays, Step
 from hpcms.errors import BadInput
+from hpcms.monitor.indicators import scale_ratio
 
 Relaxation = float | Mapping[str, float]
 
@@ -88,6 +89,7 @@ class Composition:
         first = self.fields[0].name
         self.relaxation = dict(relaxation) if isinstance(relaxation, Mapping) else {first: float(relaxation)}
         self.free = [np.setdiff1d(np.arange(int(np.prod(f.shape))), f.fixed) for f in self.fields]
+        self.sloped: dict[str, Array] = {}
         self._cuts: dict[tuple[int, int], Cut] = {}
         self._systems: dict[str, System] = {}
         self._solvers: dict[str, Solver] = {}
@@ -140,11 +142,16 @@ class Composition:
         return {f.unknown: f.predict(step) for f in self.fields}
 
     def sites(self, u: Arrays, step: Step) -> dict[str, Arrays]:
-        """Drives by fine model. Fields that ask the same model share its drives."""
+        """Drives by fine model. Fields that ask the same model share its drives.
+
+        A model of ``sloped``, which has the positions of its sites, is told |grad eps| / |eps| in 1/m as well.
+        """
         drives: dict[str, Arrays] = {}
         for f in self.fields:
             if f.fine is not None:
                 drives.setdefault(f.fine, {}).update(f.sites(u, step))
+        for name, positions in self.sloped.items():
+            drives[name]["strain_slope"] = scale_ratio(positions, drives[name]["strain"], 1.0)
         return drives
 
     def summary(self, u: Arrays, step: Step) -> dict[str, float]:

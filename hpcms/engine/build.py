@@ -57,6 +57,8 @@ def build(job: Job, rows: Mapping[str, int] | None = None) -> Problem:
     for part in parts.values():
         if getattr(getattr(part.model, "params", None), "goal", None):
             part.model = towards_goal(part, model, mesh)
+        if "strain_slope" in part.model.drives:
+            model.sloped[part.name] = mesh.sites
     return Problem(job, mesh, model, parts, plan_of(job), job.seed)
 
 

@@ -53,6 +53,7 @@ class Dialogue:
         self.host, self.scheme, self.attempt = host, scheme, attempt
         self.exchange = host.exchange
         self.counts: dict[str, Any] = {}
+        self.notes: dict[str, set[str]] = {}
         self.order: list[list[Any]] = []
         self.open = min(host.steps)
         self.after: dict[int, tuple[str, ...]] = {}  # by step: the coarse task that its iterate comes from
@@ -143,7 +144,8 @@ class Dialogue:
 
     def _count(self, name: str, outcomes: list[Outcome], fail: bool) -> bool:
         """Adds the iterations to the counts of the step; a failed region rejects it where ``fail``."""
-        count = self.counts.setdefault(name, {"newton": 0, "linear": 0, "solves": 0, "energy_gap": 0.0})
+        count = self.counts.setdefault(name, {"newton": 0, "linear": 0, "solves": 0, "asked": 0, "energy_gap": 0.0})
+        count["asked"] += len(outcomes)
         count["newton"] += sum(o.iterations for o in outcomes)
         count["linear"] += sum(o.linear_iterations for o in outcomes)
         count["solves"] += sum(o.solves for o in outcomes)
@@ -155,6 +157,7 @@ class Dialogue:
             )
         for note in sorted({o.note for o in outcomes if o.note}):
             self.host.progress.note(f"{name}: {note}")
+            self.notes.setdefault(name, set()).add(note)
         return not failed
 
     def _check(self, name: str, drive: Arrays, answers: Arrays, group: list[Sent]) -> None:

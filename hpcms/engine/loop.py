@@ -47,6 +47,7 @@ class Loop:
     longest: float = 0.0
     before: Any = None  # the scheme of the last accepted step, with what it has done ahead
     steps: dict[int, Step] = field(default_factory=dict)  # the open one and the one after it
+    notes: dict[str, list[str]] = field(default_factory=dict)  # what fine models said of the last attempt
     orders: list[list[Any]] = field(default_factory=list)  # by attempt: what was told when
     replay: Iterator[list[list[Any]]] | None = None  # by step: the orders of an earlier run
     recorded: Iterator[list[Any]] | None = None  # those of this step, by attempt
@@ -115,7 +116,8 @@ class Loop:
             name: {**scheme.drives[name], **{a: given[a] for a in self.exchange.parts[name].model.answers}}
             for name, given in scheme.answers.items()
         }
-        meta = {"sweeps": scheme.sweeps, "dt": step.dt, "fine": fine, "cut": size.next, **self._meta(scheme)}
+        said = {"notes": self.notes, **self._meta(scheme)}
+        meta = {"sweeps": scheme.sweeps, "dt": step.dt, "fine": fine, "cut": size.next, **said}
         self._commit(step.index, step.t, arrays, meta)
         self.dt = size.next
 
@@ -134,6 +136,7 @@ class Loop:
         finally:
             self.orders.append(dialogue.order)
         self.before = dialogue.scheme
+        self.notes = {name: sorted(told) for name, told in dialogue.notes.items()}
         return dialogue.scheme, dialogue.counts
 
     def _following(self, step: Step, u: Arrays) -> Step | None:

@@ -35,7 +35,7 @@ UNITS = {
     "temperature": "K", "displacement": "m", "strain": "1", "deformation": "1", "stress": "Pa", "tangent": "Pa", "gradient": "K/m",
     "flux": "W/m2", "work": "J/m3", "energy": "J/m3", "dissipation": "J/m3", "creep_rate": "1/s", "density": "kg/m3",
     "capacity": "J/(m3 K)", "excess": "J/m3", "dt": "s", "creep_strain": "1", "conductivity": "W/(m K)", "x": "m", "y": "m",
-    "z": "m",
+    "z": "m", "strain_slope": "1/m", "level": "1", "flags": "1", "expected_error": "1", "measured_error": "1",
 }  # fmt: skip
 
 

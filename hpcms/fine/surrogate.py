@@ -19,11 +19,13 @@ from hpcms import bounds
 from hpcms.contracts import Array, Arrays, FineModel, Outcome, Regions, Unit
 from hpcms.errors import BadInput
 from hpcms.monitor import learner
-from hpcms.monitor.choice import FINE, SURROGATE
+from hpcms.monitor.choice import FINE, SURROGATE, bit
 
 KNOWN = ("fraction", "conductivity", "youngs_modulus", "poisson_ratio", "density", "heat_capacity")
 DERIVED = ("work", "energy", "capacity", "density", "tangent", "tangent_temperature", "dissipation", "creep_rate")
 LEAST = 1e-9  # of the upper bound: what a cell with voids has at least
+TOLD = ("level", "flags", "expected_error", "measured_error")
+UNKNOWN = -1.0  # an error that was not measured
 EVALUATED = Outcome(True, "evaluated: this region's tangent is known", solves=0)
 
 
@@ -32,13 +34,15 @@ class Surrogate:
     """``fine``: the fine model that teaches, and answers where the surrogate is not sure.
 
     ``limit``: the largest predicted error of a tangent that is trusted, relative. ``lessons``: regions of a batch that
-    are solved before anything is predicted. ``isotropic``: the cells are known to be, so Hashin and Shtrikman bound the
-    conductivity.
+    are solved before anything is predicted. ``checks``: answers of a batch, those trusted least, that are solved after all to
+    measure their true error; above ``limit`` learning goes on. ``isotropic``: the cells are known to be, so Hashin and
+    Shtrikman bound the conductivity.
     """
 
     fine: str
     limit: Annotated[float, Unit("", above=0, most=0.1)] = 0.005
     lessons: Annotated[int, Unit("", least=3, most=1000)] = 8
+    checks: Annotated[int, Unit("", least=0, most=1000)] = 2
     isotropic: bool = False
 
     def bind(self, fine: FineModel) -> Learned:
@@ -49,7 +53,9 @@ class Surrogate:
 @dataclass(frozen=True)
 class Learned:
     """State: that of the fine model, and ``fraction`` (R, P), ``known`` (R, d, d), the tangent without sign, and
-    ``status`` (R,) uint8: 0 nothing known, 2 learned, 3 solved. The answer ``level`` says the same.
+    ``status`` (R,) uint8: 0 nothing known, 2 learned, 3 solved. The answer ``level`` says the same. ``expected_error`` and
+    ``measured_error`` of the tangent, relative, -1 where it was not measured, and ``flags``, bits of why a region was solved (as
+    ``monitor.choice.bit`` says: error above the limit, outside of the hull), are state and answers.
     """
 
     params: Surrogate
@@ -78,11 +84,11 @@ class Learned:
 
     @property
     def answers(self) -> tuple[str, ...]:
-        return (*self.inner.answers, "level")
+        return (*self.inner.answers, *TOLD)
 
     @property
     def guesses(self) -> tuple[str, ...]:
-        return (*self.inner.guesses, "known", "status")
+        return (*self.inner.guesses, "known", "status", *TOLD[1:])
 
     @property
     def pairing(self) -> tuple[str, str] | None:
@@ -106,7 +112,9 @@ class Learned:
         else:
             fraction[:] = [phase.fraction for phase in phases.values()]
         known, status = np.zeros((len(regions), d, d)), np.zeros(len(regions), np.uint8)
-        return {**self.inner.begin(regions), "fraction": fraction, "known": known, "status": status}
+        none = {"flags": np.zeros(len(regions)), "expected_error": np.zeros(len(regions))}
+        own = {"fraction": fraction, "known": known, "status": status, "measured_error": np.full(len(regions), UNKNOWN)}
+        return {**self.inner.begin(regions), **own, **none}
 
     def solve(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
         """Answers, new state and outcomes; only regions of which nothing is known yet cost anything."""
@@ -131,12 +139,17 @@ class Learned:
 
         lower, upper = self.bounds(state["fraction"])
         features = state["fraction"][:, 1:]
-        task = learner.Task(features, lower, upper, self.params.limit, self.params.lessons)
+        task = learner.Task(features, lower, upper, self.params.limit, self.params.lessons, self.params.checks)
         done = learner.answer(task, ask, state["status"] == FINE, state["known"])
         cheap = ~done.taught & np.isfinite(done.error)
         state["known"][done.taught] = done.tensors[done.taught]
         state["known"][cheap] = self._isotropic(done.tensors[cheap], state["fraction"][cheap])
         state["status"][done.taught], state["status"][cheap] = FINE, SURROGATE
+        state["expected_error"][cheap | done.taught] = done.error[cheap | done.taught]
+        seen = done.measured >= 0
+        state["measured_error"][seen] = done.measured[seen]
+        wrong = done.measured > self.params.limit
+        state["flags"] = np.maximum(state["flags"], bit("surrogate_error") * wrong + bit("outside") * done.beyond)
         learned = Outcome(True, "learned from other regions", solves=0)
         outcomes = [learned if c else o for c, o in zip(cheap, outcomes, strict=True)]
         return [replace(o, note=done.off) for o in outcomes] if done.off else outcomes
@@ -188,12 +201,14 @@ class Learned:
             self._flux: flux, "tangent": T, "work": work, "energy": work / 2, "density": fraction @ mass,
             "capacity": fraction @ (mass * heat), "dissipation": np.zeros_like(work), "creep_rate": zero,
             "tangent_temperature": zero.copy(), "level": state["status"].astype(float),
+            **{name: state[name].copy() for name in TOLD[1:]},
         }  # fmt: skip
         return {name: found[name] for name in self.answers}
 
     def cost(self, regions: Regions) -> Array:
         """Seconds: the first lessons of a batch cost what a fine solve costs, the others 20 us."""
-        share = min(1.0, 3 * self.params.lessons / max(len(regions), 1))
+        count = 3 * self.params.lessons + self.params.checks
+        share = min(1.0, count / max(len(regions), 1))
         return np.asarray(share * self.inner.cost(regions) + 2e-5)
 
 

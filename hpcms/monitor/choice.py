@@ -41,6 +41,16 @@ RULES = {
 }
 
 
+def bit(name: str) -> int:
+    """The bit that an indicator has wherever flags are kept."""
+    return 1 << list(RULES).index(name)
+
+
+def reasons(flags: int) -> tuple[str, ...]:
+    """The indicators that passed their threshold, by flags as ``bit`` sets them."""
+    return tuple(name for name in RULES if flags & bit(name))
+
+
 @dataclass(frozen=True)
 class Thresholds:
     """A threshold for each indicator that is watched; None: not watched."""
@@ -58,7 +68,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Choice:
-    """``level``: (R,) uint8, index into ``LEVELS``. ``passed``: (R,) uint16, bit k for the k-th of ``watched``."""
+    """``level``: (R,) uint8, index into ``LEVELS``. ``passed``: (R,) uint16, bit k for the k-th of ``RULES``."""
 
     level: Array
     passed: Array
@@ -71,7 +81,7 @@ class Choice:
 
     def why(self, region: int) -> tuple[str, ...]:
         """The indicators that passed their threshold in a region."""
-        return tuple(name for k, name in enumerate(self.watched) if self.passed[region] >> k & 1)
+        return reasons(int(self.passed[region]))
 
     def without_separation(self) -> list[str]:
         """A line for each region that homogenisation cannot serve, with the reason."""
@@ -94,12 +104,12 @@ def choose(
         raise BadInput(f"monitor: no values of the indicator {', '.join(missing) or 'at all'}")
     count = len(next(iter(indicators.values())))
     level, passed = np.full(count, least, np.uint8), np.zeros(count, np.uint16)
-    for k, name in enumerate(watched):
+    for name in watched:
         value, rule = np.asarray(indicators[name], float), RULES[name]
         limit = getattr(thresholds, name)
         over = ~(value <= limit) if rule.above else ~(value >= limit)  # not a number passes
         level[over] = np.maximum(level[over], rule.level)
-        passed |= (over.astype(np.uint16) << k).astype(np.uint16)
+        passed[over] |= bit(name)
     return Choice(_raised(available)[level], passed, watched)
 
 

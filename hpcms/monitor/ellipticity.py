@@ -5,7 +5,8 @@
 (J. W. Rudnicki, J. R. Rice, J. Mech. Phys. Solids 23 (1975) 371-394). det Q is an even polynomial of degree 6 in n. Its
 28 coefficients are found from its values at fixed directions; the least value is sought on a grid of the half sphere
 and refined by Newton's method on the sphere, in the two best valleys of the grid. The value is relative to
-(A_ijij / 9)^3, so it has no unit.
+(A_ijij / 9)^3, so it has no unit. A tangent without columns 33, 23, 13, that of a plane cell, has normals in the plane
+only, and a determinant of two by two over (A_ijij / 4)^2.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from hpcms.contracts import Array
 
 BLOCK = 2048  # regions at once: their polynomials stay in the cache
 FITTED, GRID, STEPS, ROUNDS = 36, 160, 3, 6
+PLANE = 90  # angles of the grid over half a turn
 VALLEY = float(np.cos(0.5))  # directions further apart than 0.5 rad count as two valleys
 TURN = 0.3  # rad, the largest Newton step: about the spacing of the grid
 
@@ -34,9 +36,10 @@ class Ellipticity:
 def ellipticity(tangent: Array) -> Ellipticity:
     """Least determinant of the acoustic tensors of ``tangent`` (R, 6, 6) Mandel, which need not be symmetric."""
     least, normal = np.empty(len(tangent)), np.empty((len(tangent), 3))
+    find = _least if tangent[..., 2:5].any() else _least_in_plane
     for lo in range(0, len(tangent), BLOCK):
         own = slice(lo, lo + BLOCK)
-        least[own], normal[own] = _least(tangent[own])
+        least[own], normal[own] = find(tangent[own])
     return Ellipticity(least, normal)
 
 
@@ -121,6 +124,37 @@ def _least(A: Array) -> tuple[Array, Array]:
     ends = [_refined(c, slope, bend, start[k]) for k in (first, values.argmin(axis=0))]
     lower = ends[1][0] < ends[0][0]
     return np.where(lower, ends[1][0], ends[0][0]), np.where(lower[:, None], ends[1][1], ends[0][1])
+
+
+def _least_in_plane(A: Array) -> tuple[Array, Array]:
+    """The same for normals (cos a, sin a, 0): the determinant is a trigonometric polynomial of degree 4 in a.
+
+    Five values at even angles tell it: c0 + Re(c1 exp(2 i a) + c2 exp(4 i a)).
+    """
+    scale = (A[:, 0, 0] + A[:, 1, 1] + A[:, 5, 5]) / 4
+    scale = np.where(scale > 0, scale, np.maximum(np.abs(A).max(axis=(1, 2)), 1e-300))
+    at, trial = np.arange(5) * np.pi / 5, np.arange(PLANE) * np.pi / PLANE
+    values = np.stack([_det2(A / scale[:, None, None], np.full(len(A), a)) for a in at])
+    c = np.fft.fft(values, axis=0) / 5
+    a = trial[_wave(c, trial[:, None])[0].argmin(axis=0)]
+    for _ in range(STEPS):
+        _, slope, bend = _wave(c, a)
+        step = np.divide(-slope, bend, out=np.zeros_like(slope), where=bend > 0)
+        step = np.clip(step, -np.pi / PLANE, np.pi / PLANE)
+        a = np.where(_wave(c, a + step)[0] <= _wave(c, a)[0], a + step, a)
+    return _wave(c, a)[0], np.column_stack([np.cos(a), np.sin(a), np.zeros(len(a))])
+
+
+def _wave(c: Array, a: Array) -> tuple[Array, Array, Array]:
+    """Values of the polynomial with coefficients ``c`` (5, R) at the angles ``a``, and their first two derivatives."""
+    one, two = c[1] * np.exp(2j * a), c[2] * np.exp(4j * a)
+    return (c[0] + 2 * (one + two)).real, -4 * (one + 2 * two).imag, -8 * (one + 4 * two).real
+
+
+def _det2(A: Array, a: Array) -> Array:
+    """(R,) determinants of the acoustic tensors in the plane."""
+    Q = acoustic(A, np.column_stack([np.cos(a), np.sin(a), np.zeros(len(a))]))
+    return np.asarray(Q[:, 0, 0] * Q[:, 1, 1] - Q[:, 0, 1] * Q[:, 1, 0])
 
 
 def _refined(c: Array, slope: Array, bend: Array, n: Array, rounds: int = ROUNDS) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from hpcms.report import cells, fields, history, measures, text, work
+from hpcms.report import cells, fields, history, levels, measures, text, work
 from hpcms.report.data import Data
 from hpcms.report.profiles import profiles
 from hpcms.report.style import Picture
@@ -53,6 +53,7 @@ def sections(data: Data) -> list[Section]:
         ("Claims", _claims),
         ("Settlement", _settlement),
         ("Fields at the end", _fields),
+        ("Levels", _levels),
         ("Worst regions", _cells),
         ("Material points", _paths),
         ("Over time", _series),
@@ -111,6 +112,13 @@ def _settlement(data: Data) -> Section | None:
 
 def _fields(data: Data) -> Section | None:
     return _section("Fields at the end", "", fields.coarse_fields(data)) or _section("Fields", "", profiles(data))
+
+
+def _levels(data: Data) -> Section | None:
+    if not levels.chosen(data):
+        return None
+    table = Table(levels.HEAD, levels.rows(data), numeric=tuple(range(len(levels.HEAD))))
+    return _section("Levels", levels.lead(data), levels.pictures(data), table=table, note=levels.note(data))
 
 
 def _cells(data: Data) -> Section | None:

@@ -9,6 +9,11 @@ import pytest
 from small_job import cut_off
 
 from hpcms import engine
+from hpcms.engine.build import domain_of
+from hpcms.job import load_job
+from hpcms.monitor.choice import bit
+from hpcms.monitor.indicators import scale_ratio
+from hpcms.problem.mesh import build_mesh
 from hpcms.store.run import open_run
 
 PLATE = Path(__file__).parents[2] / "jobs" / "plate_with_hole.toml"
@@ -34,6 +39,18 @@ def test_the_levels_are_the_same_for_any_workers(small: Path, tmp_path: Path) ->
     assert found["inline"] == found["local:2"]
     levels = open_run(tmp_path / "inline").read("sites/where_needed/level")
     assert set(np.unique(levels)) >= {1.0, 3.0}
+
+
+def test_regions_without_separation_of_scales_are_named_for_any_batches(small: Path, tmp_path: Path) -> None:
+    own = {"fine.where_needed.length": "0.2 mm", "fine.where_needed.scale_ratio": 0.4, "coupling.batch": 5}
+    engine.run(small, on="inline", out=tmp_path / "run", overrides=own)
+    run, job = open_run(tmp_path / "run"), load_job(small, overrides=own)
+    mesh = build_mesh(domain_of(job))
+    strain, flags = (run.read(f"sites/where_needed/{name}") for name in ("strain", "flags"))
+    above = scale_ratio(mesh.sites, strain, 2e-4) > 0.4
+    assert 0 < above.sum() < len(above)
+    assert np.array_equal(flags.astype(int) & bit("scale_ratio") > 0, above)
+    assert np.all(run.read("sites/where_needed/level")[above] == 3)
 
 
 def test_a_run_that_was_cut_off_goes_on_to_the_same_bits(small: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hpcms.errors import BadInput
 from hpcms.fine.conduction import Conduction, ConductionPhase
 from hpcms.fine.glen import Glen
 from hpcms.fine.levels import Chosen, Goal, Levels
+from hpcms.monitor.choice import reasons
 from hpcms.monitor.indicators import equivalent
 
 ICE = Glen(youngs_modulus=9e9, poisson_ratio=0.3, density=917.0, A=1e-24)
@@ -120,6 +121,67 @@ def test_a_failure_of_the_one_is_a_failure_of_its_group() -> None:
     given = {"strain": np.array([1.0, 1.001, 1e-3])[:, None] * np.eye(6)[0]}
     _, _, outcomes = model.solve(given, model.begin(regions(3)), np.zeros(3, np.uint64))
     assert [o.ok for o in outcomes] == [False, False, True]
+
+
+def test_without_separation_of_scales_a_region_is_solved_by_itself_and_named() -> None:
+    given = drive(np.full(R, 1e-5)) | {"strain_slope": np.where(np.arange(R) % 4 == 1, 300.0, 100.0)}
+    params = Levels("ice", stress=1e12, similar=0.1, length=1e-3, scale_ratio=0.2)
+    model, answers, _, outcomes = solved(params, given)
+    assert model.drives == (*ICE.drives, "strain_slope")
+    assert [o.solves for o in outcomes] == [0, 1, 0, 0] * 3
+    named = [r for r, flags in enumerate(answers["flags"].astype(int).tolist()) if "scale_ratio" in reasons(flags)]
+    assert named == [1, 5, 9]
+    assert np.array_equal(answers["level"], np.where(np.arange(R) % 4 == 1, 3.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Softening(Broken):
+    """Stiff against everything but the shear 12, which softens with the strain: no longer elliptic from 12 = 1 on."""
+
+    def solve(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Any]]:
+        tangent = np.tile(np.diag([3.0, 3, 3, 1, 1, 1]), (len(seeds), 1, 1))
+        tangent[:, 5, 5] -= drive["strain"][:, 5]
+        stress = np.einsum("rij,rj->ri", tangent, drive["strain"])
+        return {"stress": stress, "tangent": tangent, "work": (stress * drive["strain"]).sum(axis=1)}, {}, [
+            Outcome(True)] * len(seeds)  # fmt: skip
+
+
+def test_where_ellipticity_is_lost_no_region_answers_for_another() -> None:
+    shear = np.array([0.5, 0.51, 1.2, 1.21])
+    model = Levels("softening", stress=0.0, similar=0.05, ellipticity=0.0).bind(Softening())
+    given = {"strain": shear[:, None] * np.eye(6)[5]}
+    answers, _, outcomes = model.solve(given, model.begin(regions(4)), np.zeros(4, np.uint64))
+    assert sum(o.solves for o in outcomes) == 3
+    assert sorted(answers["level"][:2].tolist()) == [2.0, 3.0]
+    assert answers["level"][2:].tolist() == [3.0, 3.0]
+    assert ["ellipticity" in reasons(int(f)) for f in answers["flags"]] == [False, False, True, True]
+
+
+def test_spot_checks_say_what_they_measured_and_what_it_lets_expect_of_the_others() -> None:
+    given = drive(np.geomspace(1e-7, 1e-3, 200))
+    _, answers, _, _ = solved(Levels("ice", stress=1e12, anchors=8, error=0.01), given)
+    true = direct(given)["stress"]
+    linear = solved(Levels("ice", stress=1e12), given)[1]["stress"]
+    checked = answers["measured_error"] >= 0
+    assert np.array_equal(checked, answers["level"] == 3)
+    gap = np.linalg.norm(linear - true, axis=1) / np.linalg.norm(linear, axis=1)
+    assert answers["measured_error"][checked] == pytest.approx(gap[checked], rel=1e-9)
+    assert np.all(answers["expected_error"][~checked] >= gap[~checked])
+    assert answers["expected_error"][~checked].max() <= 0.01
+
+
+def test_a_linear_level_that_saves_nothing_says_that_it_is_off() -> None:
+    given = drive(np.linspace(1e-4, 1e-3, R))
+    _, _, _, outcomes = solved(Levels("ice", stress=1e12, anchors=2, error=1e-9), given)
+    assert [o.solves for o in outcomes] == [1] * R
+    assert {o.note for o in outcomes if o.note} == {
+        "the linear level is off: all 12 regions below the threshold had to be solved"
+    }
+
+
+def test_a_scale_ratio_needs_a_length() -> None:
+    with pytest.raises(BadInput, match="scale_ratio and length belong together"):
+        Levels("ice", stress=1.0, scale_ratio=0.25)
 
 
 def test_what_is_no_solid_is_refused() -> None:

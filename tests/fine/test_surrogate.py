@@ -89,6 +89,10 @@ def test_elastic_layers_are_learned_from_a_few_of_them() -> None:
     assert 6 <= solved <= 18
     assert solved == np.sum(answers["level"] == 3)
     assert np.all(answers["level"] >= 2)
+    checked = answers["measured_error"] >= 0
+    assert checked.sum() >= model.params.checks
+    assert np.all(answers["level"][checked] == 3)
+    assert answers["expected_error"].max() <= 0.01
     gap = np.linalg.norm(answers["tangent"] - exact["tangent"], axis=(1, 2))
     assert np.all(gap < 0.01 * np.linalg.norm(exact["tangent"], axis=(1, 2)))
     assert answers["density"] == pytest.approx(exact["density"])

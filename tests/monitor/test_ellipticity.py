@@ -73,3 +73,19 @@ def test_the_least_value_is_not_above_a_dense_scan_also_without_symmetry() -> No
     sizes = np.array([scale(a) for a in A])
     assert np.all(found.least <= dense / sizes + 1e-9)
     assert np.linalg.det(acoustic(A, found.normal)) / sizes == pytest.approx(found.least, rel=1e-9)
+
+
+@settings(deadline=None, derandomize=True, max_examples=40)
+@given(st.integers(0, 10**6))
+def test_a_plane_tangent_is_least_over_the_normals_in_its_plane(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    B = rng.standard_normal((6, 6))
+    A = np.where(np.isin(np.arange(6), [2, 3, 4]), 0.0, B @ B.T + rng.standard_normal((6, 6)))  # no columns 33, 23, 13
+    found = ellipticity(A[None])
+    a = np.linspace(0, np.pi, 20001)
+    n = np.column_stack([np.cos(a), np.sin(a), np.zeros_like(a)])
+    Q = acoustic(np.broadcast_to(A, (len(a), 6, 6)), n)[:, :2, :2]
+    size = abs(A[0, 0] + A[1, 1] + A[5, 5]) / 4
+    dense = np.linalg.det(Q) / size**2
+    assert found.normal[0, 2] == 0
+    assert found.least[0] == pytest.approx(dense.min(), abs=1e-6 * np.abs(dense).max())
