@@ -48,9 +48,9 @@ def green(shape: tuple[int, int, int], spacing: Array, lam: float, mu: float, ki
     """For Lame moduli of the reference; the constant is taken for zero."""
     tables = lanes.transforms(shape, kind)
     orders = [np.r_[np.arange(n // 2 + 1), np.arange(1, (n - 1) // 2 + 1)] for n in shape]
-    axes = [axis_symbol(2.0 * np.pi / n * k, h) for n, k, h in zip(shape, orders, spacing, strict=True)]
+    X, Y, Z = (axis_symbol(2.0 * np.pi / n * k, h) for n, k, h in zip(shape, orders, spacing, strict=True))
     inverse = np.empty((6, *shape))
-    inverse_symbol(*axes, lam, mu, 0.0, 1.0 / float(np.prod(spacing)), inverse)
+    inverse_symbol(X, Y, Z, lam, mu, 0.0, 1.0 / float(np.prod(spacing)), inverse)
     x, y, z = (np.where(np.arange(n) > n // 2, -1.0, 1.0) for n in shape)  # derivatives of sines are minus cosines
     inverse[3] *= y[:, None] * z
     inverse[4] *= x[:, None, None] * z
