@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from hpcms.contracts import Array
 from hpcms.errors import BadInput
 
+if TYPE_CHECKING:  # numpy is imported where numbers are read: a list of commands must not wait for it
+    from hpcms.contracts import Array
+
 ROOT = 2.0**0.5
-UPPER = np.triu_indices(6)
 
 
 def by_phase(option: str, given: tuple[str, ...], read: Callable[[str, str], Any]) -> dict[str, Any] | None:
@@ -29,6 +28,8 @@ def by_phase(option: str, given: tuple[str, ...], read: Callable[[str, str], Any
 
 def elastic(where: str, text: str) -> Any:
     """``9.33 GPa,0.325`` as (E, nu); three or 21 numbers as a (6, 6) Mandel stiffness."""
+    import numpy as np
+
     parts = text.split(",")
     if len(parts) == 2:
         E, nu = number(where, parts[0], "Pa"), number(where, parts[1], "")
@@ -43,7 +44,7 @@ def elastic(where: str, text: str) -> Any:
     if len(parts) == 3:
         C[:3, :3], C[[0, 1, 2], [0, 1, 2]], C[[3, 4, 5], [3, 4, 5]] = values[1], values[0], values[2]
     else:
-        C[UPPER] = values
+        C[np.triu_indices(6)] = values
         C = C + np.triu(C, 1).T
     C *= np.outer([1, 1, 1, ROOT, ROOT, ROOT], [1, 1, 1, ROOT, ROOT, ROOT])
     if np.linalg.eigvalsh(C).min() <= 0:
@@ -53,6 +54,8 @@ def elastic(where: str, text: str) -> Any:
 
 def conductivity(where: str, text: str) -> Any:
     """``0.024 W/(m K)`` as a number; three or six numbers, 11 22 33 23 13 12, as a tensor."""
+    import numpy as np
+
     values = [number(where, part, "W/(m K)") for part in text.split(",")]
     if len(values) not in (1, 3, 6):
         raise BadInput(
@@ -70,6 +73,8 @@ def conductivity(where: str, text: str) -> Any:
 
 def symmetric(values: list[float]) -> Array:
     """(3, 3) of 11 22 33 and, if they are given, 23 13 12."""
+    import numpy as np
+
     a, b, c, d, e, f = [*values, 0.0, 0.0, 0.0][:6]
     return np.array([[a, f, e], [f, b, d], [e, d, c]])
 

@@ -109,8 +109,9 @@ def files_with_two_writers(context: Context) -> float:
     run = context.run
     writers: dict[str, set[str]] = {}
     for record in run.records():
-        if record.kind == "commit":
-            _, model, step, batch = record.key.split("/")
+        parts = record.key.split("/")
+        if record.kind == "commit" and len(parts) == 4:  # of a batch; the driver's own has no batch
+            _, model, step, batch = parts
             for path, spec in run.specs.items():
                 if path.startswith(f"fine_{model}/") and (spec.stepped or step == "0"):
                     writers.setdefault(spec.file(spec.key(int(step), int(batch))), set()).add(record.key)
