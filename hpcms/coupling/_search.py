@@ -10,6 +10,9 @@ Newton's direction falls for |r|^2 with slope -2 |r|^2; the parabola through tha
 
     t = m0^2 / (m0^2 + m1^2)        of the last update, kept between ``LEAST`` and ``MOST``
 
+An update from rest may overshoot the forces and still be a good one: an iterate whose relative residual is below ``FINE`` of
+that of the accepted one balances forces of its own size, and is taken.
+
 Fields solved in turns do not fall in every turn, hence the few: not the last, but the largest of the last ``WINDOW`` counts.
 
 Sources: C. T. Kelley, Iterative Methods for Linear and Nonlinear Equations, SIAM 1995, sections 8.1 and 8.3.1 (parabola);
@@ -26,6 +29,7 @@ WINDOW = 2  # accepted iterates that the new one is compared with
 CUTS = 8  # of one update; then it is taken as it is
 LEAST, MOST = 0.1, 0.5
 ENOUGH = 1e-4  # of the decrease that the slope promises
+FINE = 0.5  # relative residual over that of the accepted iterate that needs no cut
 
 
 def sizes(step: Advance) -> tuple[dict[str, float], dict[str, float]]:
@@ -43,6 +47,7 @@ class Search:
     base: Arrays | None = None
     window: list[dict[str, float]] = field(default_factory=list)
     force: dict[str, float] = field(default_factory=dict)
+    relative: float = 1.0  # residual of ``base``, over its own forces
     share: float = 1.0  # of the update from ``base`` that was tried last
     cuts: int = 0
 
@@ -53,12 +58,13 @@ class Search:
         """
         found, force = sizes(step)
         found = {name: max(value, error * force[name]) for name, value in found.items()}
+        relative = max(step.residual, error)
         if self.base is not None and self.cuts < CUTS:
             least = max(self._merit(w) for w in self.window)
             now = self._merit(found)
-            if not now <= (1 - ENOUGH * self.share) * least:
+            if not now <= (1 - ENOUGH * self.share) * least and not relative <= FINE * self.relative:
                 return self._cut(u, self._merit(self.window[-1]), now)
-        self.base, self.force, self.share, self.cuts = u, force, 1.0, 0
+        self.base, self.force, self.relative, self.share, self.cuts = u, force, relative, 1.0, 0
         self.window = [*self.window, found][-WINDOW:]
         return step.u
 

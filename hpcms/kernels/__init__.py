@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 from hpcms import cachedir
 
 cachedir.use()
-from hpcms.kernels._faces import Kernel  # noqa: E402  (numba reads its cache folder when it is imported)
+from numba import config  # noqa: E402  (numba reads its cache folder when it is imported)
+
+from hpcms.kernels._faces import Kernel  # noqa: E402
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,6 +27,11 @@ JIT: dict[str, Any] = {
 
 
 def jit(function: F) -> F:
-    """Compile with the options of this room; the type checker keeps the function's signature."""
+    """Compile with the options of this room; the type checker keeps the function's signature.
+
+    ``NUMBA_DISABLE_JIT=1`` leaves plain Python, to look into a kernel and to compare with.
+    """
+    if config.DISABLE_JIT:
+        return function
     compiled: Any = Kernel(function, JIT)
     return compiled

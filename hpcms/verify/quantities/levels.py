@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpcms.contracts import Array, Arrays, FineRequest, Step
-from hpcms.coupling import find
+from hpcms.coupling import find, look_at, talk_with
 from hpcms.engine.build import build, domain_of
 from hpcms.errors import NumericalFailure
 from hpcms.job import load_job
@@ -131,10 +131,8 @@ def logged_over_flagged(context: Context) -> float:
     rate: Arrays = {}
     for index, end in enumerate(problem.plan.times, 1):
         step = Step(index, end, end - t, u, rate)
-        scheme = find("nested")(
-            u=problem.coarse.predict(step), sites=lambda u, step=step: problem.coarse.sites(u, step),
-            tolerance=problem.plan.tolerance, max_sweeps=problem.plan.max_sweeps,
-        )  # fmt: skip
+        talk = talk_with({name: part.model}, problem.plan.tolerance, problem.plan.max_sweeps)
+        scheme = find("nested").begin(look_at(problem.coarse, step), talk)
         before = state["asked"] > 0
         while not scheme.done:
             for request in scheme.ask():
