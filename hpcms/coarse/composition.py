@@ -29,6 +29,8 @@ Relaxation = float | Mapping[str, float]
 
 # Sums over |J| |u| cannot be more exact than this share of it: a residual below counts as zero.
 ROUNDING = 64 * float(np.finfo(float).eps)
+# A field whose forces are below this share of |J| |u| is at rest: they are differences of terms that cancel.
+REST = float(np.finfo(float).eps) ** 0.5
 TINY = 1e-150
 
 
@@ -51,13 +53,17 @@ class Cut:
 
 @dataclass
 class Affine:
-    """Residuals (n,), matrices and jumps (n,) to the prescribed values, by field; all for one iterate."""
+    """Residuals (n,), matrices and jumps (n,) to the prescribed values, by field; all for one iterate.
+
+    ``scales``: norm of the forces of each field; ``rest``: norm below which they are no forces but rounding and noise.
+    """
 
     r: list[Array]
     J: dict[tuple[int, int], sp.csr_matrix]
     jump: list[Array]
     residuals: dict[str, float]
     scales: dict[str, float]
+    rest: dict[str, float]
 
     @property
     def finite(self) -> bool:
@@ -176,7 +182,7 @@ class Composition:
             u=new, residual=max(model.residuals.values()), ok=not failed,
             reason="; ".join(s.reason for s in failed or solutions), iterations=sum(s.iterations for s in solutions),
             messages=traffic[0], bytes=traffic[1], residuals=model.residuals,
-            detail={"scales": model.scales, "linear_residuals": [s.residual for s in solutions]},
+            detail={"scales": model.scales, "rest": model.rest, "linear_residuals": [s.residual for s in solutions]},
         )  # fmt: skip
 
     def close(self) -> None:
@@ -189,7 +195,7 @@ class Composition:
         return self.__dict__ | {"_solvers": {}, "_sent": {}, "_group": None}
 
     def _linearise(self, u: Arrays, answers: Mapping[str, Arrays], step: Step) -> Affine:
-        model = Affine([], {}, [], {}, {})
+        model = Affine([], {}, [], {}, {}, {})
         for i, f in enumerate(self.fields):
             value, balance = np.asarray(u[f.unknown]), f.residual(u, answers, step)
             target = f.constrain(value, step)
@@ -197,15 +203,15 @@ class Composition:
                 matrix = f.jacobian(other.unknown, u, answers, step) if i == j or other.unknown in f.reads else None
                 if matrix is not None:
                     model.J[i, j] = matrix
-            rounding = ROUNDING * float(np.linalg.norm(abs(model.J[i, i]) @ np.abs(value.ravel())))
+            terms = float(np.linalg.norm(abs(model.J[i, i]) @ np.abs(value.ravel())))
             scale = max(balance.size, TINY)
             jump = (target - value).ravel()
             off = np.abs(jump).max(initial=0.0) / max(np.abs(target).max(), np.abs(value).max(), TINY)
             model.r.append(balance.residual)
             model.jump.append(jump)
-            model.scales[f.name] = scale
+            model.scales[f.name], model.rest[f.name] = scale, REST * terms
             size = float(np.linalg.norm(balance.residual[self.free[i]]))
-            model.residuals[f.name] = max((size - rounding) / scale, float(off), 0.0)
+            model.residuals[f.name] = max((size - ROUNDING * terms) / scale, float(off), 0.0)
         return model
 
     def _rest(self, model: Affine, i: int, d: Mapping[int, Array]) -> Array:

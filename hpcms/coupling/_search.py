@@ -4,7 +4,7 @@ A scheme sees relative residuals, over the size of the forces at the iterate its
 too, and the quotient stays near one however wrong it is: a search by it accepts anything. So the residuals of two iterates are
 compared over the *same* forces, those of the accepted one,
 
-    m(u) = max over fields f of |r_f(u)| / F_f(base)
+    m(u) = max over fields f of |r_f(u)| / max(F_f(base), forces below which the coarse model takes f to be at rest)
 
 Newton's direction falls for |r|^2 with slope -2 |r|^2; the parabola through that and the two values has its least at
 
@@ -33,11 +33,15 @@ FINE = 0.5  # relative residual over that of the accepted iterate that needs no 
 
 
 def sizes(step: Advance) -> tuple[dict[str, float], dict[str, float]]:
-    """Residuals by field in the unit of the field's forces, and those forces; relative where the coarse model tells no forces."""
+    """Residuals by field in the unit of the field's forces, and what to compare them with: those forces, or what counts as rest.
+
+    Relative where the coarse model tells no forces.
+    """
     relative = dict(step.residuals) or {"": step.residual}
-    scales: dict[str, float] = dict(step.detail.get("scales", {}))
+    scales, rest = step.detail.get("scales", {}), step.detail.get("rest", {})
     force = {name: scales.get(name, 1.0) for name in relative}
-    return {name: value * force[name] for name, value in relative.items()}, force
+    found = {name: value * force[name] for name, value in relative.items()}
+    return found, {name: max(value, rest.get(name, 0.0)) for name, value in force.items()}
 
 
 @dataclass

@@ -17,7 +17,7 @@ from hpcms.errors import BadInput, ResourceFailure
 from hpcms.job import Job, load_job, located
 from hpcms.plan.speed import speed
 
-SWEEPS = 5.0  # rounds of asking and telling that a step mostly takes
+SWEEPS = 6.0  # rounds of asking and telling that a step of the footing takes in the mean
 PROCESS = 300 * 2**20  # bytes of a Python with the compiled kernels and no regions
 START = 1.8  # CPU seconds in which a process loads its compiled kernels
 COMMIT = 200e6  # bytes of state that one core compresses, hashes and writes in a second
