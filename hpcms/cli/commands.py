@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from hpcms.cli.doctor import doctor
@@ -22,6 +24,8 @@ def main() -> None:
 
     Start with: hpcms init, hpcms run job.toml
     """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # idle threads of BLAS would take the cores of the workers
+        os.environ.setdefault(name, "1")
 
 
 for command in (init, validate, plan, run, resume, status, report, zoom, verify, homogenize, submit, doctor):

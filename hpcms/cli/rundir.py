@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +51,27 @@ def zoom(rundir: Path, region: int, step: int, out: Path | None, as_json: bool) 
 
 def _show(values: dict[str, Any], as_json: bool) -> None:
     out = Output(as_json)
-    rows = [(name.replace("_", " "), _text(value)) for name, value in values.items() if not isinstance(value, dict)]
-    for name, inner in values.items():
-        if isinstance(inner, dict):
-            rows += [(f"{name} {key}".replace("_", " "), _text(value)) for key, value in inner.items()]
-    out.say(table(rows))
+    out.say(table(list(_rows(values))))
+    if values.get("state") in ("interrupted", "stopped"):
+        out.say(f"hpcms resume {values['rundir']} goes on from the last committed step.")
     out.result(values)
 
 
+def _rows(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Name and value, one line each, for people; what is empty is left out."""
+    for name, value in values.items():
+        words = f"{above} {name}".strip().replace("_", " ")
+        if isinstance(value, dict):
+            yield from _rows(value, words)
+        elif name == "updated":
+            yield words, datetime.fromtimestamp(value).strftime("%Y-%m-%d %H:%M:%S")
+        elif value not in (None, "", []):
+            yield words, _text(value)
+
+
 def _text(value: Any) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= 100 else text[:99] + "…"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_text(each) for each in value) + "]"
+    return str(value)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any
 
 import numpy as np
@@ -27,13 +28,32 @@ AXES = {"x": 0, "y": 1}
 
 
 @dataclass(frozen=True)
+class At:
+    """The share of a load that acts at ``time``; between two entries linear, after the last constant, before the first from zero."""
+
+    time: Annotated[float, Unit("s", least=0)]
+    share: float
+
+
+@dataclass(frozen=True)
 class SolidBoundary:
-    """``fixed``: components ("x", "y") that do not move; ``pressure``: positive pushes inwards. On a side or a part."""
+    """``fixed``: components ("x", "y") that do not move; ``pressure``: positive pushes inwards. On a side or a part.
+
+    ``path``: how much of the pressure acts when; all of it, always, where it is left out.
+    """
 
     side: str
     fixed: tuple[str, ...] = ()
     pressure: Annotated[float, Unit("Pa")] | None = None
+    path: tuple[At, ...] = ()
     between: tuple[Annotated[float, Unit("m")], Annotated[float, Unit("m")]] | None = None
+
+    def share(self, t: float) -> float:
+        """Of the pressure at time t, s."""
+        if not self.path:
+            return 1.0
+        knots = self.path if self.path[0].time <= 0 else (At(0.0, 0.0), *self.path)
+        return float(np.interp(t, [k.time for k in knots], [k.share for k in knots]))
 
 
 @dataclass(frozen=True)
@@ -85,7 +105,7 @@ class SolidOnMesh:
         self.reads = ("temperature",)
         self.space, self.scalar = Space(mesh, 2), Space(mesh)
         self.force = np.zeros((len(mesh.sites), 2))
-        self.loads = np.zeros(self.shape)
+        self.loads: list[tuple[SolidBoundary, Array]] = []  # nodal forces of the whole pressure, (N, 2) N/m
         self.loaded = np.zeros(len(mesh.nodes))
         fixed: set[int] = set()
         for i, part in enumerate(solid.boundary):
@@ -95,7 +115,7 @@ class SolidOnMesh:
             fixed |= {2 * int(node) + AXES[c] for node in nodes for c in part.fixed}
             if part.pressure is not None:
                 share = mesh.share(part.side, part.between)
-                self.loads -= part.pressure * share[:, None] * mesh.normal(part.side)
+                self.loads.append((part, -part.pressure * share[:, None] * mesh.normal(part.side)))
                 self.loaded += share if part.side == "top" else 0.0
         self.fixed = np.array(sorted(fixed), dtype=np.int64)
         self._check_held()
@@ -106,6 +126,10 @@ class SolidOnMesh:
             raise BadInput(f"{where}.fixed: unknown component {wrong[0]!r}", "there are: x, y")
         if not part.fixed and part.pressure is None:
             raise BadInput(f"{where}: give `fixed` or `pressure`")
+        if part.path and part.pressure is None:
+            raise BadInput(f"{where}.path: there is no pressure that follows it", "give `pressure` too")
+        if any(b.time <= a.time for a, b in pairwise(part.path)):
+            raise BadInput(f"{where}.path: times have to increase")
         normal = "x" if self.mesh.normal(part.side)[0] else "y"
         if part.pressure is not None and any(self._overlaps(part, p) for p in self.solid.boundary if normal in p.fixed):
             raise BadInput(f"{where}: conflicting boundary conditions: {normal} is fixed where a pressure acts")
@@ -136,11 +160,20 @@ class SolidOnMesh:
         return np.zeros(self.shape)
 
     def predict(self, step: Step) -> Array:
-        """Creep goes on: the displacement extrapolated with the rate of the step before."""
+        """Creep goes on: the displacement extrapolated with the rate of the step before, unless a load turns round."""
         start = np.asarray(step.previous[self.unknown])
-        if self.unknown in step.rate:
+        if self.unknown in step.rate and not self._turns(step):
             start = start + step.dt * step.rate[self.unknown]
         return self.constrain(start, step)
+
+    def _turns(self, step: Step) -> bool:
+        """Whether a load that grew falls from now on, or the other way round."""
+        began = step.t - step.dt
+        for part, _ in self.loads:
+            now = part.share(began)
+            if (part.share(step.t) - now) * (now - part.share(began * (1 - 1e-6))) < 0:
+                return True
+        return False
 
     def constrain(self, value: Array, step: Step) -> Array:
         out = np.array(value, dtype=float)
@@ -159,7 +192,8 @@ class SolidOnMesh:
     def residual(self, values: Values, answers: Answers, step: Step) -> Balance:
         (stress,) = need(answers, self.fine, ("stress",), self.name)
         inner = self.space.vector(internal, stress=stress[:, PLANE])
-        outer = self.space.vector(body, force=self.force + self._weight(answers)) + self.loads.ravel()
+        pushed = sum((part.share(step.t) * force.ravel() for part, force in self.loads), np.zeros(inner.shape))
+        outer = self.space.vector(body, force=self.force + self._weight(answers)) + pushed
         return Balance(inner - outer, norm(inner, outer))
 
     def jacobian(self, other: str, values: Values, answers: Answers, step: Step) -> Any:

@@ -92,7 +92,7 @@ class Microstructure:
     window: Edge | None = None
     mirror: bool = True
     seed: Annotated[int, Unit("", least=0)] = 0
-    generator: Literal["laminate", "checkerboard", "sphere", "disc", "homogeneous", "crack"] | None = None
+    generator: Literal["laminate", "checkerboard", "sphere", "disc", "square", "homogeneous", "crack"] | None = None
     shape: tuple[Edge, Edge, Edge] | None = None
     fraction: Annotated[float, Unit("", least=0, most=1)] = 0.5
     spread: Annotated[float, Unit("", least=0, most=0.5)] = 0.0  # the fraction of a region is fraction +- spread

@@ -31,7 +31,7 @@ def jit(function: F) -> F:
 
     ``NUMBA_DISABLE_JIT=1`` leaves plain Python, to look into a kernel and to compare with.
     """
-    if config.DISABLE_JIT:
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
         return function
     compiled: Any = Kernel(function, JIT)
     return compiled

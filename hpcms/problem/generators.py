@@ -53,6 +53,19 @@ def disc(shape: Shape, fraction: float = 0.2, axis: int = 2) -> Array:
     return np.ascontiguousarray(np.broadcast_to(inside, shape).astype(np.uint8))
 
 
+def square(shape: Shape, fraction: float = 0.25, axis: int = 2) -> Array:
+    """One square bar along ``axis``, in the middle: its edge is the root of ``fraction``, rounded to whole voxels."""
+    across = [i for i in range(3) if i != axis]
+    inside = np.ones((1, 1, 1), bool)
+    for i in across:
+        n = shape[i]
+        edge = round(fraction**0.5 * n)
+        low = (n - edge) // 2
+        lined = (np.arange(n) >= low) & (np.arange(n) < low + edge)
+        inside = inside & lined.reshape([-1 if j == i else 1 for j in range(3)])
+    return np.ascontiguousarray(np.broadcast_to(inside, shape).astype(np.uint8))
+
+
 def crack(shape: Shape, fraction: float = 0.1, axis: int = 2) -> Array:
     """A layer normal to ``axis``, one voxel thin: round, ``fraction`` of the cross-section; a slit in a plane cell."""
     centres = list(_centres(shape))
@@ -67,5 +80,5 @@ def crack(shape: Shape, fraction: float = 0.1, axis: int = 2) -> Array:
 
 
 GENERATORS: dict[str, Callable[..., Array]] = {
-    f.__name__: f for f in (homogeneous, laminate, checkerboard, sphere, disc, crack)
+    f.__name__: f for f in (homogeneous, laminate, checkerboard, sphere, disc, square, crack)
 }

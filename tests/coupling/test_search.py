@@ -18,7 +18,7 @@ def step(fields: dict[str, tuple[float, float]], rest: float = 0.0, u: float = 1
 def test_an_update_to_larger_residuals_is_cut():
     search = Search()
     search.next({"x": np.zeros(1)}, step({"a": (0.5, 1.0)}))
-    cut = search.next({"x": np.ones(1)}, step({"a": (0.9, 10.0)}, u=2.0))  # nearly balanced by its own forces, 18 x worse
+    cut = search.next({"x": np.ones(1)}, step({"a": (0.9, 10.0)}, u=2.0))  # 18 times what it was
     assert 0 < cut["x"][0] < 1
 
 

@@ -97,3 +97,10 @@ def test_without_a_folder_to_write_the_body_runs(tmp_path: Path) -> None:
 def test_a_lock_is_entered_again_by_its_holder(tmp_path: Path) -> None:
     with _turns.turn(tmp_path / "a.lock"), _turns.turn(tmp_path / "a.lock"):
         pass
+
+
+def test_without_compilation_a_kernel_is_plain_python():
+    code = "from hpcms.kernels.krylov import dot; print(type(dot).__name__)"
+    with_it, without = process(code), process(code, NUMBA_DISABLE_JIT="1")
+    assert with_it.communicate(timeout=60)[0].strip() == "Kernel"
+    assert without.communicate(timeout=60)[0].strip() == "function"
