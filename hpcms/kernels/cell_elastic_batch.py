@@ -13,7 +13,7 @@ from hpcms.kernels import cell_elastic_lanes
 from hpcms.kernels.cell_elastic import ElasticCell
 from hpcms.kernels.hex8_lanes import SIDE
 
-SMALL = 24**3  # voxels up to which loads are solved side by side
+SMALL = 48**3  # voxels up to which loads are solved side by side
 CELLS = 4 * SIDE  # cells that a thread takes at a time
 
 
