@@ -29,7 +29,7 @@ AXES = {"x": 0, "y": 1}
 
 @dataclass(frozen=True)
 class At:
-    """The share of a load that acts at ``time``; between two entries linear, after the last constant, before the first from zero."""
+    """The share of a load at ``time``: linear between two entries, from zero before the first, constant after the last."""
 
     time: Annotated[float, Unit("s", least=0)]
     share: float

@@ -74,9 +74,16 @@ def six(n: int, repeats: int, whole: bool) -> dict[str, Any]:
         lambda: ElasticCell(phase, moduli).stiffness(range(6), 1e-6), None, repeats
     )
     steps = sum(state.iterations for state in states)
-    return row(f"elastic {n} six loads, {'sphere' if whole else 'no symmetry'}", all_six, steps, phase.size, None, None, None, None) | {
-        "six_by_one": all_six / one
-    }
+    return row(
+        f"elastic {n} six loads, {'sphere' if whole else 'no symmetry'}",
+        all_six,
+        steps,
+        phase.size,
+        None,
+        None,
+        None,
+        None,
+    ) | {"six_by_one": all_six / one}
 
 
 def conduction(n: int, contrast: float, mirrored: bool, yardstick: measure.Yardstick, repeats: int) -> dict[str, Any]:

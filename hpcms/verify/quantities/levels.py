@@ -29,10 +29,10 @@ def _variant(context: Context, overrides: dict[str, Any] | None) -> OpenedRun:
     return context.variant(str(sorted(dotted.items())), dotted)
 
 
-def goals(run: OpenedRun, mesh: Mesh) -> Array:
-    """(2,) m: how far the rim of the hole moves along x at the x axis, and along y at the y axis."""
+def goals(run: OpenedRun, mesh: Mesh, step: int | None = None) -> Array:
+    """(2,) m: how far the rim of the hole moves along x at the x axis, and along y at the y axis; at the end or after a step."""
     x, y = mesh.nodes.T
-    u = run.read("coarse/displacement").reshape(-1, 2)
+    u = run.read("coarse/displacement", step).reshape(-1, 2)
     beside, above = (np.flatnonzero(other == 0) for other in (y, x))
     return np.array([u[beside[x[beside].argmin()], 0], u[above[y[above].argmin()], 1]])
 
