@@ -18,27 +18,31 @@ if TYPE_CHECKING:
 @click.command()
 @job_argument
 @size_option
+@click.option("--on", help="Also check that the job fits there: inline, local[:N] or slurm[:PROFILE].")
 @plugins_option
 @json_option
-def validate(job: Path, size: str | None, plugins: bool, as_json: bool) -> None:
-    """Check a job file and the files that it names, and show every problem. Nothing is run."""
+def validate(job: Path, size: str | None, on: str | None, plugins: bool, as_json: bool) -> None:
+    """Check a job file, the files that it names, and show every problem. Nothing is run."""
     from hpcms.job import load_job
 
     out = Output(as_json)
     checked = load_job(job, size, plugins=plugins)
-    _build(checked)
+    _build(checked, on)
     sizes = f", sizes {', '.join(checked.sizes)}" if checked.sizes else ""
     models = f"{len(checked.fine)} fine and {len(checked.coarse)} coarse models"
     out.say(f"{job}: ok ({models}, {checked.time.steps} steps{sizes})")
     out.result({"ok": True, "job": str(job), "size": size, "physics_hash": checked.physics_hash})
 
 
-def _build(job: Job) -> None:
+def _build(job: Job, on: str | None) -> None:
     """What only shows when mesh, fields and image are put together; its place in the file is looked up."""
     from hpcms.engine.build import build
+    from hpcms.engine.planning import estimate, refuse
     from hpcms.job import located
 
     try:
-        build(job)
+        problem = build(job)
     except BadInput as error:
         raise located(job, error) from error
+    if on:
+        refuse(estimate(problem, on, sample=1), on)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hpcms.cluster import default_workers
+from hpcms.cluster import cores, default_workers
 from hpcms.cluster.profile import read
 from hpcms.engine.build import Problem, build
 from hpcms.errors import BadInput, ResourceFailure
@@ -21,6 +21,7 @@ SWEEPS = 6.0  # rounds of asking and telling that a step of the footing takes in
 PROCESS = 300 * 2**20  # bytes of a Python with the compiled kernels and no regions
 START = 1.8  # CPU seconds in which a process loads its compiled kernels
 COMMIT = 200e6  # bytes of state that one core compresses, hashes and writes in a second
+CROWD = 4  # local workers a core: more of them time out while they start
 COPIES = 3  # of the state at once: the committed one, the last trial, the one that is being solved
 
 
@@ -36,12 +37,20 @@ class Plan:
 
     def table(self) -> list[tuple[str, str]]:
         """Name and value of each figure, for people."""
-        names = {"core_hours": "core-hours", "critical_path_s": "critical path (s)", "wall_s": "wall time (s)"}
+        names = {
+            "core_hours": "core-hours",
+            "critical_path_s": "critical path (s)",
+            "fine_solves": "fine solves at a time",
+            "wall_s": "wall time (s)",
+        }
         size = {"memory_bytes": "memory (MB)", "store_bytes": "store (MB)"}
         rows = []
         for key, value in self.figures.items():
             text = f"{value / 1e6:.0f}" if key in size else f"{value:.3g}" if isinstance(value, float) else str(value)
-            rows.append((size.get(key, names.get(key, key)), text))
+            if key == "core_hours" and self.figures.get("at_most"):
+                text += ", at most: as if every region were solved; --simulate finds out how many are"
+            if key != "at_most":
+                rows.append((size.get(key, names.get(key, key)), text))
         return rows
 
 
@@ -90,7 +99,18 @@ def room(on: str) -> tuple[int, int]:
 
 
 def refuse(figures: dict[str, Any], on: str) -> None:
-    """Stop before anything is started when the regions do not fit into memory."""
+    """Stop before anything is started: more workers than regions or than cores can bear, regions that do not fit into memory."""
+    workers, most = figures["workers"], figures["fine_solves"]
+    if workers > most and not inexact(on):
+        raise BadInput(
+            f"{workers} workers for {most} fine solves at a time: {workers - most} would never work",
+            f"ask for at most {most}, or refine the job",
+        )
+    if on.startswith("local") and workers > CROWD * cores():
+        raise BadInput(
+            f"{workers} workers on {cores()} cores would only wait for each other",
+            f"ask for at most {CROWD * cores()}, or for nodes: --on slurm:PROFILE",
+        )
     need, have = figures["memory_bytes"], room(on)[1]
     if need > have:
         where = "the jobs of this SLURM profile have" if on.startswith("slurm") else "this machine has"
@@ -98,6 +118,11 @@ def refuse(figures: dict[str, Any], on: str) -> None:
             f"the job needs about {need / 1e9:.1f} GB of memory, {where} {have / 1e9:.1f} GB",
             hint="choose a smaller --size, or a cluster with more workers: --on slurm:PROFILE",
         )
+
+
+def inexact(on: str) -> bool:
+    """Whether the number of workers is ours to choose: not given with the executor."""
+    return on in ("inline", "local")
 
 
 def estimate(problem: Problem, on: str, sweeps: float = SWEEPS, sample: int = 4, pace: float = 1.0) -> dict[str, Any]:
@@ -130,8 +155,10 @@ def estimate(problem: Problem, on: str, sweeps: float = SWEEPS, sample: int = 4,
     return {
         "steps": steps,
         "regions": max((p.batches[-1][1] for p in problem.parts.values()), default=0),
+        "fine_solves": sum(p.batches[-1][1] for p in problem.parts.values()),
         "tasks": round(steps * sweeps * (batches + 1)) + (steps + 1) * (batches + 1),
         "workers": workers,
+        "at_most": any(getattr(part.model, "at_most", False) for part in problem.parts.values()),
         "core_hours": work / 3600, "critical_path_s": slowest, "wall_s": max(work / workers, slowest),
         "memory_bytes": math.ceil(processes * PROCESS + COPIES * (state + workers * largest)),
         "store_bytes": math.ceil(state * kept), "files": files,

@@ -17,7 +17,7 @@ same for any number of workers and after a resumption.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Any, Literal
 
 import numpy as np
 
@@ -91,6 +91,8 @@ class Chosen:
     params: Levels
     inner: FineModel
     influence: Array | None = None  # (S,) of all regions on the goal, over its tolerance
+
+    at_most: ClassVar[bool] = True  # what ``cost`` says: how many regions are asked depends on the load
 
     def __post_init__(self) -> None:
         other = [name for name in self.inner.drives if name not in AT_REST]
@@ -310,7 +312,7 @@ class Chosen:
         answers["work"][rows] = (answers["stress"][rows] * strain[rows]).sum(axis=1)
 
     def cost(self, regions: Regions) -> Array:
-        """Seconds: as if all were asked; what is saved depends on the load."""
+        """Seconds: as if all were asked."""
         return self.inner.cost(regions)
 
 

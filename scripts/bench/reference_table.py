@@ -2,7 +2,7 @@
 
     python scripts/bench/reference_table.py [--json] [--on local:2] [--write FILE]
 
-Nine runs: meshes of 6 x 4, 12 x 8, 24 x 16 elements times cells of 8^2, 16^2, 32^2 voxels. On each scale, the other one finest,
+Nine runs: meshes of 8 x 6, 16 x 12, 32 x 24 elements times cells of 8^2, 16^2, 32^2 voxels. On each scale, the other one finest,
 three values f1, f2, f3 give the rest f3 - f(0) of a geometric sequence, (f3 - f2) / (r - 1) with r = (f2 - f1) / (f3 - f2). The
 converged value is that of the finest run plus both rests. The bar is the sum of: on each scale the rest itself, as it is known
 no better than by the order that r shows; where r does not lie between 1.5 and 8, three times the last difference.
@@ -28,7 +28,7 @@ from hpcms.store.run import open_run
 from hpcms.verify.quantities.reference import FIGURES, values
 
 JOB = Path(__file__).parents[2] / "jobs" / "reference_problem.toml"
-MESHES = ((6, 4), (12, 8), (24, 16))
+MESHES = ((8, 6), (16, 12), (32, 24))
 CELLS = (8, 16, 32)
 
 

@@ -70,3 +70,26 @@ def test_an_unknown_executor_leaves_nothing_behind(job: Path, on: str) -> None:
     with pytest.raises(BadInput, match="unknown"):
         engine.run(job, on=on, out=job.parent / "out")
     assert not (job.parent / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("on", "elements", "said"),
+    [
+        ("local:9", "[1, 1]", "9 workers for 8 fine solves"),
+        (f"local:{99 * planning.cores()}", "[40, 30]", "would only wait"),
+    ],
+)
+def test_more_workers_than_can_work_are_refused(job: Path, on: str, elements: str, said: str) -> None:
+    for name in ("plan", "run"):
+        done = run_command(name, job, "--on", on, "--set", f"domain.elements={elements}")
+        assert done.exit_code == 2, done.stderr
+        assert said in done.stderr
+    done = run_command("validate", job, "--on", "local:99999")
+    assert done.exit_code == 2
+    assert "workers" in done.stderr
+
+
+def test_a_plan_says_where_its_cost_is_only_a_bound(job: Path) -> None:
+    assert not engine.plan(job).figures["at_most"]
+    levels = engine.plan(Path(__file__).parents[2] / "jobs" / "plate_with_hole.toml", size="ci")
+    assert dict(levels.table())["core-hours"].partition(",")[2].startswith(" at most")
