@@ -17,7 +17,7 @@ same for any number of workers and after a resumption.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
