@@ -87,8 +87,7 @@ class Loading:
             )
         voxels.check_boundary(self.boundary)
         voxels.check_tolerance(self.tolerance)
-        if not 1 <= self.steps <= 100_000:
-            raise BadInput(f"steps: must be between 1 and 100000 (got {self.steps!r})")
+        check_steps(self.steps)
         if not (0 <= self.duration < np.inf and 0 < self.temperature < np.inf):
             raise BadInput("loading: duration >= 0 s and temperature > 0 K are needed")
 
@@ -101,6 +100,11 @@ class Loading:
         place = COMPONENTS.index(self.component)
         strain: Array = np.eye(6)[place] * self.strain * step / self.steps * (2.0**0.5 if place > 2 else 1.0)
         return strain
+
+
+def check_steps(steps: int) -> None:
+    if not 1 <= steps <= 100_000:
+        raise BadInput(f"steps: must be between 1 and 100000 (got {steps!r})")
 
 
 def load_path(

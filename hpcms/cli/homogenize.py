@@ -20,7 +20,7 @@ READERS = {
     "fluid": phases.fluid,
     "viscosity": phases.viscosity,
 }
-PATH_ONLY = ("strain", "steps", "stress_free", "time", "temperature", "tangent")
+PATH_ONLY = ("strain", "steps", "stress_free", "time", "temperature", "tangent", "deformation", "model")
 SHOWN = {
     "stiffness": "Pa, Mandel order 11 22 33 23 13 12",
     "conductivity": "W/(m K)",
@@ -50,6 +50,8 @@ SHOWN = {
 @click.option("--time", type=float, help="With --law: seconds to that strain.")
 @click.option("--temperature", type=float, help="With --law: in K.")
 @click.option("--tangent", is_flag=True, default=None, help="With --law: the tangent of each step as well.")
+@click.option("--deformation", metavar="F11,F12,...,F33", help="With --law hyperelastic: the mean gradient at the end.")
+@click.option("--model", metavar="KEY=VALUE,...", help="With --law of a fine model: its settings.")
 @click.option("--threshold", help="Of a grey image: otsu, or a grey value. Below is phase 0, above phase 1.")
 @click.option("--crop", metavar="X0:X1,Y0:Y1,Z0:Z1", help="Use a part of the image, in voxels.")
 @click.option("--mirror", is_flag=True, help="Make the image periodic by mirroring it.")
@@ -75,9 +77,11 @@ def homogenize(image: Path, law: tuple[str, ...], as_json: bool, **options: Any)
     viscosity       --viscosity 0=1e-3 --viscosity 1=rigid
     stress-strain   --law 0=j2:E=1,nu=0.3,yield=0.005,hardening=0.05 --law 1=elastic:E=10,nu=0.3
     path            --load 12 --strain 0.01 --steps 10
+    rubber          --law 0=hyperelastic:E=1MPa,nu=0.4 --deformation 1.5,0,0,0,1,0,0,0,1 --steps 10
     """
     options["threshold"], options["crop"] = phases.threshold(options["threshold"]), phases.crop(options["crop"])
     options["spacing"] = phases.spacing(options["spacing"])
+    options["deformation"] = phases.numbers("--deformation", options["deformation"], "")
     given = {name: options.pop(name) for name in READERS}
     named = [name for name, texts in given.items() if texts]
     if law:

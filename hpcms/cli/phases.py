@@ -103,6 +103,11 @@ def number(where: str, value: str, symbol: str) -> float:
         raise BadInput(f"{where}: {error}", error.hint) from error
 
 
+def numbers(option: str, text: str | None, symbol: str) -> list[float] | None:
+    """``1,0.5,0`` as numbers in the unit ``symbol``; how many there must be is known by who uses them."""
+    return None if text is None else [number(f"{option} {text}", part, symbol) for part in text.split(",")]
+
+
 def spacing(text: str | None) -> tuple[float, float, float] | None:
     """``18um`` or ``18um,18um,40um`` as three voxel edges in m."""
     if text is None:

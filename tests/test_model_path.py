@@ -1,0 +1,146 @@
+"""The path of an image whose phases belong to a fine model: contract, closed forms, and bad input by the command line."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import psutil
+import pytest
+from click.testing import CliRunner
+from scipy.optimize import brentq
+
+from hpcms.cli import main
+from hpcms.errors import BadInput, NumericalFailure
+from hpcms.fine.hyperelastic import Hyperelastic, RubberPhase
+from hpcms.kernels.hex8_finite import neo_hooke_plain
+from hpcms.model_path import MODELS, model_path
+
+DISC = (np.hypot(*np.mgrid[-2.5:3, -2.5:3]) < 1.8).astype(np.uint8)
+LAYERS = np.array([0, 0, 1, 1, 1, 1], np.uint8).reshape(6, 1, 1)
+REST = {"checks", "fractions", "plane", "cpu_s", "wall_s", "peak_memory_bytes"}
+BENT = np.array([[1.3, 0.2, -0.1], [-0.1, 0.9, 0.15], [0.2, 0.1, 0.8]])
+
+
+def run(tmp_path: Path, image: np.ndarray, *words: str) -> dict:
+    """The object that the command prints."""
+    np.save(tmp_path / "image.npy", image)
+    result = CliRunner().invoke(main, ["homogenize", str(tmp_path / "image.npy"), *words, "--json"])
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def stretched(k: float, lam: float, mu: float) -> float:
+    """P11 of neo-Hooke at F = diag(k, 1, 1)."""
+    return mu * (k - 1 / k) + 0.5 * lam * (k**2 - 1) / k
+
+
+def test_one_rubber_is_the_analytic_stress_all_the_way(tmp_path: Path) -> None:
+    end = ",".join(map(str, BENT.ravel()))
+    found = run(tmp_path, np.zeros((2, 3, 2), np.uint8), "--law", "0=hyperelastic:E=1MPa,nu=0.3", "--deformation", end,
+                "--steps", "4", "--tangent")  # fmt: skip
+    assert set(found) == REST | {"path"}
+    assert len(found["path"]) == 4
+    lame = RubberPhase(1e6, 0.3).lame
+    for n, step in enumerate(found["path"], 1):
+        F = np.eye(3) + n / 4 * (BENT - np.eye(3))
+        W, P, A = neo_hooke_plain(F, *lame)
+        np.testing.assert_allclose(step["deformation"], F.ravel(), atol=1e-14)
+        np.testing.assert_allclose(step["stress"], P.ravel(), atol=1e-9 * np.abs(P).max())
+        np.testing.assert_allclose(step["tangent"], A.reshape(9, 9), atol=1e-9 * np.abs(A).max())
+        assert step["energy"] == pytest.approx(float(W), rel=1e-9)
+    assert max(found["checks"].values()) < 1e-9
+
+
+def test_rubber_layers_in_series_carry_one_stress(tmp_path: Path) -> None:
+    """Across the layers the stretches share the mean, and P11 is one: a scalar equation of one phase at a time."""
+    found = run(tmp_path, LAYERS, "--law", "0=hyperelastic:E=1,nu=0.3", "--law", "1=hyperelastic:E=10,nu=0.2",
+                "--deformation", "1.6,0,0,0,1,0,0,0,1", "--steps", "3", "--tolerance", "1e-10")  # fmt: skip
+    a, b = RubberPhase(1.0, 0.3).lame, RubberPhase(10.0, 0.2).lame
+    for step in found["path"]:
+        mean = step["deformation"][0]
+        k = brentq(
+            lambda k, m: stretched(k, *a) - stretched((3 * m - k) / 2, *b), 1.0, 3 * mean - 1, args=(mean,), xtol=1e-14
+        )
+        assert step["stress"][0] == pytest.approx(stretched(k, *a), rel=1e-9)
+    assert found["fractions"] == pytest.approx({"0": 1 / 3, "1": 2 / 3})
+
+
+def test_the_energy_is_the_work_along_the_path() -> None:
+    model = Hyperelastic({"0": RubberPhase(1.0, 0.3), "1": RubberPhase(8.0, 0.3)})
+    drives = MODELS["hyperelastic"].drives({"deformation": BENT}, 16)
+    path = model_path(DISC, "hyperelastic", model, drives).path
+    P = np.array([np.zeros(9), *[step["stress"] for step in path]])
+    work = ((P[1:] + P[:-1]) / 2).sum(axis=0) @ (BENT - np.eye(3)).ravel() / 16
+    assert path[-1]["energy"] == pytest.approx(work, rel=1e-2)
+
+
+def test_a_rubber_step_that_fails_says_what_to_do() -> None:
+    model = Hyperelastic({"0": RubberPhase(1.0, 0.3), "1": RubberPhase()}, max_iterations=1)
+    drives = MODELS["hyperelastic"].drives({"deformation": np.diag([3.0, 1, 1])}, 1)
+    with pytest.raises(NumericalFailure, match="step 1 did not converge") as caught:
+        model_path(DISC, "hyperelastic", model, drives)
+    assert "smaller steps" in caught.value.hint
+
+
+CELLS = {
+    "hyperelastic": (Hyperelastic({"0": RubberPhase(1.0, 0.3), "1": RubberPhase(8.0, 0.3)}, 1e-3, 1e-1),
+                     {"deformation": np.diag([1.05, 1, 1])}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_the_memory_that_a_cell_needs_is_known(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, given = CELLS[name]
+    image = np.random.default_rng(0).integers(0, 2, (16, 16, 16)).astype(np.uint8)
+    drives = MODELS[name].drives(given, 1)
+    model_path(image[:3], name, model, drives)
+    tracemalloc.start()
+    model_path(image, name, model, drives)
+    peak = tracemalloc.get_traced_memory()[1] / image.size
+    tracemalloc.stop()
+    assert 0.8 < peak / MODELS[name].bytes < 1.15
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=100 * image.size))
+    with pytest.raises(BadInput, match="do not fit in the free memory"):
+        model_path(image, name, model, drives)
+
+
+RUBBER = ["--law", "0=hyperelastic:E=1,nu=0.3", "--law", "1=hyperelastic:E=10"]
+LAWS = ["--law", "0=elastic:E=1", "--law", "1=elastic:E=10"]
+STRETCH = ["--deformation", "1.1,0,0,0,1,0,0,0,1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ([*STRETCH, "--law", "0=hyperelastik:E=1"], "did you mean 'hyperelastic'?"),
+        ([*STRETCH, "--law", "0=hyperelastic:E=-1"], "youngs_modulus: must be >= 0"),
+        ([*STRETCH, "--law", "0=hyperelastic:E=1,nu=0.5"], "poisson_ratio: must be >= 0 and < 0.5"),
+        ([*STRETCH, "--law", "0=hyperelastic:E=1,yield=2"], "yield_stress"),
+        ([*STRETCH, "--law", "0=hyperelastic:E=1"], "label 1 and no phase of that name"),
+        ([*STRETCH, "--law", "0=hyperelastic:E=0", "--law", "1=hyperelastic:E=0"], "no phase in the image has a stiff"),
+        ([*STRETCH, "--law", "0=hyperelastic:E=1", "--law", "1=elastic:E=1"], "are not solved together"),
+        (RUBBER, "deformation: is needed"),
+        ([*RUBBER, "--deformation", "1,2"], "needs 9 finite numbers"),
+        ([*RUBBER, "--deformation", "nan,0,0,0,1,0,0,0,1"], "--deformation nan"),
+        ([*RUBBER, "--deformation", "-1,0,0,0,1,0,0,0,1"], "turns the cell inside out"),
+        ([*RUBBER, *STRETCH, "--steps", "0"], "steps: must be between"),
+        ([*RUBBER, *STRETCH, "--tolerance", "2"], "tolerance"),
+        ([*RUBBER, *STRETCH, "--load", "12"], "takes no --load"),
+        ([*RUBBER, *STRETCH, "--strain", "0.1"], "it takes --deformation"),
+        ([*RUBBER, *STRETCH, "--boundary", "traction"], "takes no --boundary"),
+        ([*RUBBER, *STRETCH, "--model", "speed=1"], "speed"),
+        ([*RUBBER, *STRETCH, "--model", "phases=1"], "keys of hyperelastic: tolerance"),
+        ([*RUBBER, *STRETCH, "--model", "max_iterations=0"], "max_iterations"),
+        ([*LAWS, *STRETCH, "--load", "12", "--strain", "0.1"], "--deformation does not go with --law elastic"),
+        ([*STRETCH, "--elastic", "0=1,0.3"], "--deformation goes with --law only"),
+    ],
+)
+def test_bad_options(tmp_path: Path, options: list[str], text: str) -> None:
+    np.save(tmp_path / "disc.npy", DISC)
+    result = CliRunner().invoke(main, ["homogenize", str(tmp_path / "disc.npy"), *options])
+    assert result.exit_code == 2, result.output
+    assert text in result.stderr
