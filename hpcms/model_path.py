@@ -12,7 +12,8 @@ import numpy as np
 from hpcms import memory, voxels
 from hpcms.contracts import Array, Arrays, FineModel, Regions
 from hpcms.errors import BadInput, NumericalFailure
-from hpcms.loading import LoadPath
+from hpcms.fine.inelastic import COMPONENTS
+from hpcms.loading import Loading, LoadPath
 
 NINE = ("11", "12", "13", "21", "22", "23", "31", "32", "33")
 SEEDS = np.zeros(1, np.uint64)
@@ -67,7 +68,42 @@ class Finite(Driven):
         return heading, [(step["deformation"][k], step["stress"][k], step["energy"]) for step in path]
 
 
-MODELS: dict[str, Driven] = {"hyperelastic": Finite()}
+class Cracked(Driven):
+    """``damage``: the component ``load`` of the mean strain goes straight to ``strain``, all others stay zero."""
+
+    takes, bytes = ("load", "strain"), 2300.0
+
+    def drives(self, given: Mapping[str, Any], steps: int) -> Arrays:
+        if "load" not in given or "strain" not in given:
+            raise BadInput("--law damage needs a load and its size", "for example --load 11 --strain 0.001 --steps 10")
+        loading = Loading(given["load"], given["strain"], steps)
+        return {"strain": np.array([loading.at(n) for n in range(1, steps + 1)])}
+
+    def refuse(self, phases: list[Any]) -> None:
+        _refuse_voids(phases)
+        if not any(phase.toughness > 0 and phase.youngs_modulus > 0 for phase in phases):
+            raise BadInput("homogenize: no phase in the image breaks", "give one of them a toughness, Gc > 0")
+
+    def entry(self, answers: dict[str, Any], state: Arrays, last: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "stress": answers["stress"],
+            "damage_largest": float(state["damage"].max()),
+            "damage_mean": answers["damaged"],
+            "energy": answers["energy"],
+            "dissipation": last.get("dissipation", 0.0) + answers["dissipation"],
+        }
+
+    def rows(self, path: list[dict[str, Any]]) -> Rows:
+        k = int(np.abs(path[-1]["strain"]).argmax())
+        root, name = 2.0**0.5 if k > 2 else 1.0, COMPONENTS[k]
+        heading = f"strain {name}, stress {name} (Pa), damage at most and on average, energy, dissipation (J/m^3)"
+        more = ("damage_largest", "damage_mean", "energy", "dissipation")
+        return heading, [
+            (step["strain"][k] / root, step["stress"][k] / root, *(step[key] for key in more)) for step in path
+        ]
+
+
+MODELS: dict[str, Driven] = {"hyperelastic": Finite(), "damage": Cracked()}
 
 
 def model_path(
@@ -84,11 +120,13 @@ def model_path(
 ) -> LoadPath:
     """The path of ``image`` (array or file), whose labels are the keys of ``model.phases``, under ``drives`` (steps, ...).
 
-    ``name``: which of ``MODELS`` it is. Every step holds its drives, what the model answers (``stress`` of ``hyperelastic``
-    is the first Piola-Kirchhoff stress (9,), Pa), ``tangent`` where it is asked for, ``iterations``, ``linear_iterations``,
-    ``residual`` and ``note``, what a converged step has to say. ``checks``: the worst of the path, relative: ``hill_mandel``
-    and ``symmetry`` of the tangent. The cell is periodic and solid, also where it is one voxel thick. Other arguments as
-    ``hpcms.homogenize``. Raises ``BadInput`` before any work, ``NumericalFailure`` if a step does not converge.
+    ``name``: which of ``MODELS`` it is. Every step holds its drives, what the model answers, ``tangent`` where it is asked for,
+    ``iterations``, ``linear_iterations``, ``residual`` and ``note``, what a converged step has to say. Strains and stresses are
+    Mandel vectors, but ``deformation`` (9,) and the first Piola-Kirchhoff ``stress`` (9,) of ``hyperelastic``; Pa. ``energy``
+    stored and ``dissipation`` since the start, J/m^3; ``damage_largest`` of the nodes, ``damage_mean`` of the cell. ``checks``:
+    the worst of the path, relative: ``hill_mandel`` and ``symmetry`` of the tangent. The cell is periodic and solid, also where
+    it is one voxel thick. Other arguments as ``hpcms.homogenize``. Raises ``BadInput`` before any work, ``NumericalFailure`` if
+    a step does not converge.
     """
     driven, edges = MODELS[name], voxels.checked_spacing(spacing)
     phases: Mapping[str, Any] = model.phases  # type: ignore[attr-defined]

@@ -15,7 +15,9 @@ from scipy.optimize import brentq
 
 from hpcms.cli import main
 from hpcms.errors import BadInput, NumericalFailure
+from hpcms.fine.damage import Damage, DamagePhase
 from hpcms.fine.hyperelastic import Hyperelastic, RubberPhase
+from hpcms.homogenize import homogenize
 from hpcms.kernels.hex8_finite import neo_hooke_plain
 from hpcms.model_path import MODELS, model_path
 
@@ -86,9 +88,68 @@ def test_a_rubber_step_that_fails_says_what_to_do() -> None:
     assert "smaller steps" in caught.value.hint
 
 
+EDGE = 3 / 8  # square of the strain at which AT1 begins, in sqrt(Gc / (E l))
+
+
+@pytest.mark.parametrize("kind", ["AT1", "AT2"])
+def test_a_uniform_bar_breaks_by_the_law_of_one_dimension(tmp_path: Path, kind: str) -> None:
+    """(1 - d) E eps^2 = Gc w'(d) / (c l); with E = Gc = l = 1 the strain is its own unit. Pham et al. 2011."""
+    words = ["--law", "0=damage:E=1,nu=0,Gc=1", "--model", f"length=1,residual_stiffness=1e-9,kind={kind}"]
+    path = ["--load", "11", "--strain", "0.9", "--steps", "9", "--spacing", "0.1", "--tolerance", "1e-10"]
+    found = run(tmp_path, np.zeros((2, 3, 1), np.uint8), *words, *path)
+    assert set(found) == REST | {"path"}
+    for n, step in enumerate(found["path"], 1):
+        x = n / 10
+        d = max(0.0, 1 - EDGE / x**2) if kind == "AT1" else x**2 / (1 + x**2)
+        np.testing.assert_allclose(step["strain"], x * np.eye(6)[0], atol=1e-14)
+        np.testing.assert_allclose(step["stress"], (1 - d) ** 2 * x * np.eye(6)[0], atol=1e-7)
+        assert (step["damage_largest"], step["damage_mean"]) == pytest.approx((d, d), abs=1e-7)
+        assert step["energy"] == pytest.approx((1 - d) ** 2 * x**2 / 2, abs=1e-7)
+        assert step["dissipation"] == pytest.approx(EDGE * d if kind == "AT1" else d**2 / 2, abs=1e-7)
+    assert max(found["checks"].values()) < 1e-9
+
+
+def test_a_layer_that_breaks_beside_one_that_does_not(tmp_path: Path) -> None:
+    """Local AT2 in series: one stress x / (1 + x^2)^2 = E y, and a third of the strain x with two thirds of y is the mean."""
+    found = run(tmp_path, LAYERS, "--law", "0=damage:E=1,nu=0,Gc=1", "--law", "1=damage:E=10,nu=0", "--load", "11",
+                "--model", "length=1,kind=AT2,gradient=false,residual_stiffness=1e-9,damage_tolerance=1e-9",
+                "--strain", "0.3", "--steps", "3", "--tolerance", "1e-10")  # fmt: skip
+    for step in found["path"]:
+        mean = step["strain"][0]
+        x = brentq(lambda x, m: (x + 2 * x / (1 + x**2) ** 2 / 10) / 3 - m, 0.0, 3 * mean, args=(mean,), xtol=1e-14)
+        assert step["stress"][0] == pytest.approx(x / (1 + x**2) ** 2, rel=1e-6)
+        assert step["damage_largest"] == pytest.approx(x**2 / (1 + x**2), rel=1e-6)
+
+
+def test_before_damage_begins_the_cell_is_the_elastic_one(tmp_path: Path) -> None:
+    """AT1 keeps its stiffness up to a strength: what --elastic gives."""
+    found = run(tmp_path, DISC, "--law", "0=damage:E=1,nu=0.3,Gc=1", "--law", "1=damage:E=10,nu=0.3", "--model", "length=0.5",
+                "--load", "12", "--strain", "0.02", "--steps", "2", "--tolerance", "1e-8")  # fmt: skip
+    C = homogenize(DISC, elastic={0: (1.0, 0.3), 1: (10.0, 0.3)}, tolerance=1e-8).stiffness
+    for step in found["path"]:
+        np.testing.assert_allclose(step["stress"], C @ step["strain"], atol=1e-7)
+        assert step["damage_largest"] == step["dissipation"] == 0.0
+
+
+def test_damage_keeps_the_balance_of_energy() -> None:
+    """Work is what is stored and dissipated, with order two in the step by the rule of trapezoids."""
+    model, gaps = Damage({"0": DamagePhase(1.0, 0.2, 1.0), "1": DamagePhase(4.0, 0.2)}, 3.0, "AT2", tolerance=1e-8), []
+    for steps in (8, 16):
+        drives = MODELS["damage"].drives({"load": "11", "strain": 0.4}, steps)
+        path = model_path(DISC, "damage", model, drives).path
+        stress = np.array([0.0, *[step["stress"][0] for step in path]])
+        work = (stress[1:] + stress[:-1]).sum() / 2 * 0.4 / steps
+        gaps.append(abs(work - path[-1]["energy"] - path[-1]["dissipation"]))
+        assert np.all(np.diff([step["damage_mean"] for step in path]) > 0)
+    assert gaps[1] < 0.35 * gaps[0]
+    assert gaps[1] < 1e-2 * path[-1]["dissipation"]
+
+
 CELLS = {
     "hyperelastic": (Hyperelastic({"0": RubberPhase(1.0, 0.3), "1": RubberPhase(8.0, 0.3)}, 1e-3, 1e-1),
                      {"deformation": np.diag([1.05, 1, 1])}),
+    "damage": (Damage({"0": DamagePhase(1.0, 0.2, 1.0), "1": DamagePhase(8.0, 0.2)}, 2.0, "AT2", tolerance=1e-3),
+               {"load": "11", "strain": 0.05}),
 }  # fmt: skip
 
 
@@ -110,6 +171,8 @@ def test_the_memory_that_a_cell_needs_is_known(name: str, monkeypatch: pytest.Mo
 
 RUBBER = ["--law", "0=hyperelastic:E=1,nu=0.3", "--law", "1=hyperelastic:E=10"]
 LAWS = ["--law", "0=elastic:E=1", "--law", "1=elastic:E=10"]
+CRACK, SIZED = ["--law", "0=damage:E=1,Gc=1", "--law", "1=damage:E=9"], ["--load", "11", "--strain", "0.1"]
+LONG = ["--model", "length=1"]
 STRETCH = ["--deformation", "1.1,0,0,0,1,0,0,0,1"]
 
 
@@ -135,6 +198,20 @@ STRETCH = ["--deformation", "1.1,0,0,0,1,0,0,0,1"]
         ([*RUBBER, *STRETCH, "--model", "speed=1"], "speed"),
         ([*RUBBER, *STRETCH, "--model", "phases=1"], "keys of hyperelastic: tolerance"),
         ([*RUBBER, *STRETCH, "--model", "max_iterations=0"], "max_iterations"),
+        ([*CRACK, *SIZED], "--model: length: missing key"),
+        ([*CRACK, *SIZED, "--model", "length=0"], "length: must be > 0"),
+        ([*CRACK, *SIZED, "--model", "length=1kg"], "length"),
+        ([*CRACK, *SIZED, "--model", "length=1,kind=AT3"], "kind"),
+        ([*CRACK, *SIZED, "--model", "length"], "is not KEY=VALUE"),
+        ([*CRACK, *SIZED, "--model", "length=1,length=2"], "length is given twice"),
+        ([*CRACK, *LONG, "--load", "11"], "--law damage needs a load and its size"),
+        ([*CRACK, *LONG, "--strain", "0.1"], "--law damage needs a load and its size"),
+        ([*CRACK, *LONG, "--load", "11", "--strain", "nan"], "strain: must be a number"),
+        ([*CRACK, *LONG, *SIZED, "--stress-free", "22"], "takes no --stress-free"),
+        ([*CRACK, *LONG, *STRETCH], "takes no --deformation"),
+        ([*LONG, *SIZED, "--law", "0=damage:E=1", "--law", "1=damage:E=2"], "no phase in the image breaks"),
+        ([*LONG, *SIZED, "--law", "0=damage:E=1,Gc=-1"], "toughness: must be >= 0"),
+        ([*LONG, *SIZED, *LAWS], "--model does not go with --law elastic"),
         ([*LAWS, *STRETCH, "--load", "12", "--strain", "0.1"], "--deformation does not go with --law elastic"),
         ([*STRETCH, "--elastic", "0=1,0.3"], "--deformation goes with --law only"),
     ],

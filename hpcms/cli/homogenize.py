@@ -51,7 +51,9 @@ SHOWN = {
 @click.option("--temperature", type=float, help="With --law: in K.")
 @click.option("--tangent", is_flag=True, default=None, help="With --law: the tangent of each step as well.")
 @click.option("--deformation", metavar="F11,F12,...,F33", help="With --law hyperelastic: the mean gradient at the end.")
-@click.option("--model", metavar="KEY=VALUE,...", help="With --law of a fine model: its settings.")
+@click.option(
+    "--model", metavar="KEY=VALUE,...", help="With --law of a fine model: its settings, for example length=1mm."
+)
 @click.option("--threshold", help="Of a grey image: otsu, or a grey value. Below is phase 0, above phase 1.")
 @click.option("--crop", metavar="X0:X1,Y0:Y1,Z0:Z1", help="Use a part of the image, in voxels.")
 @click.option("--mirror", is_flag=True, help="Make the image periodic by mirroring it.")
@@ -78,6 +80,7 @@ def homogenize(image: Path, law: tuple[str, ...], as_json: bool, **options: Any)
     stress-strain   --law 0=j2:E=1,nu=0.3,yield=0.005,hardening=0.05 --law 1=elastic:E=10,nu=0.3
     path            --load 12 --strain 0.01 --steps 10
     rubber          --law 0=hyperelastic:E=1MPa,nu=0.4 --deformation 1.5,0,0,0,1,0,0,0,1 --steps 10
+    fracture        --law 0=damage:E=20GPa,nu=0.2,Gc=2 --model length=1mm,kind=AT2 --load 11 --strain 2e-4
     """
     options["threshold"], options["crop"] = phases.threshold(options["threshold"]), phases.crop(options["crop"])
     options["spacing"] = phases.spacing(options["spacing"])

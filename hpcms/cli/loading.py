@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from hpcms.cli.output import Output, amount
 from hpcms.errors import BadInput
 
-SHORT = {"E": "youngs_modulus", "nu": "poisson_ratio", "yield": "yield_stress"}
+SHORT = {"E": "youngs_modulus", "nu": "poisson_ratio", "yield": "yield_stress", "Gc": "toughness"}
 KEYS = ("load", "strain", "steps", "time", "temperature", "tangent", "tolerance", "boundary")
 PATH = ("load", "strain", "stress_free", "time", "temperature", "boundary", "deformation")
 IMAGE = ("threshold", "crop", "mirror", "spacing", "dataset")
