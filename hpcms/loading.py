@@ -25,7 +25,7 @@ EXTRAPOLATED = 2  # steps after which the first iterate is extrapolated: before,
 
 @dataclass(frozen=True, eq=False)
 class LoadPath(Mapping[str, Any]):
-    """What ``hpcms homogenize --law ... --json`` prints.
+    """What ``hpcms homogenize --law ... --json`` prints. ``path`` and ``checks`` of a fine model: see ``model_path``.
 
     ``path``: for each step ``strain``, ``stress`` (Pa) as Mandel vectors 11 22 33 23 13 12 of the means, ``tangent`` (6 x 6,
     where it was asked for), ``energy`` stored; ``dissipation`` by the laws and ``excess``, what backward Euler takes too much,

@@ -21,18 +21,22 @@ Rows = tuple[str, list[tuple[float, ...]]]
 
 
 class Driven(ABC):
-    """How a fine model is taken along a path. ``takes``: the options that say where to; ``bytes``: what a voxel needs."""
+    """How a fine model is taken along a path. ``takes``: the options that say where to; ``bytes``: what a voxel needs.
+
+    ``held``: settings of the model that are not open to choice here.
+    """
 
     takes: ClassVar[tuple[str, ...]]
     bytes: ClassVar[float]
+    held: ClassVar[dict[str, Any]] = {}
 
     @abstractmethod
     def drives(self, given: Mapping[str, Any], steps: int) -> Arrays:
         """The drives of all steps, leading axis ``steps``, from the options in ``takes``. Raises ``BadInput``."""
 
     @abstractmethod
-    def refuse(self, phases: list[Any]) -> None:
-        """Raises ``BadInput`` for phases that cannot be solved."""
+    def refuse(self, phases: dict[str, Any], drives: Arrays) -> None:
+        """Raises ``BadInput`` for phases, by label, that cannot be solved under these drives."""
 
     @abstractmethod
     def entry(self, answers: dict[str, Any], state: Arrays, last: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +60,7 @@ class Finite(Driven):
             raise BadInput(f"deformation: turns the cell inside out in step {int(bad.argmax()) + 1}", hint)
         return {"deformation": F.reshape(steps, 9)}
 
-    def refuse(self, phases: list[Any]) -> None:
+    def refuse(self, phases: dict[str, Any], drives: Arrays) -> None:
         _refuse_voids(phases)
 
     def entry(self, answers: dict[str, Any], state: Arrays, last: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,6 +76,7 @@ class Cracked(Driven):
     """``damage``: the component ``load`` of the mean strain goes straight to ``strain``, all others stay zero."""
 
     takes, bytes = ("load", "strain"), 2300.0
+    held: ClassVar = {"plane": ""}  # all columns of the tangent
 
     def drives(self, given: Mapping[str, Any], steps: int) -> Arrays:
         if "load" not in given or "strain" not in given:
@@ -79,9 +84,9 @@ class Cracked(Driven):
         loading = Loading(given["load"], given["strain"], steps)
         return {"strain": np.array([loading.at(n) for n in range(1, steps + 1)])}
 
-    def refuse(self, phases: list[Any]) -> None:
+    def refuse(self, phases: dict[str, Any], drives: Arrays) -> None:
         _refuse_voids(phases)
-        if not any(phase.toughness > 0 and phase.youngs_modulus > 0 for phase in phases):
+        if not any(phase.toughness > 0 and phase.youngs_modulus > 0 for phase in phases.values()):
             raise BadInput("homogenize: no phase in the image breaks", "give one of them a toughness, Gc > 0")
 
     def entry(self, answers: dict[str, Any], state: Arrays, last: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +108,52 @@ class Cracked(Driven):
         ]
 
 
-MODELS: dict[str, Driven] = {"hyperelastic": Finite(), "damage": Cracked()}
+class Heated(Driven):
+    """``nonlinear_conduction``: the mean gradient (3,) goes straight from zero to ``gradient`` at one ``temperature``, 293.15 K.
+
+    With two temperatures it stays, and the steps go from the first temperature to the second, both included.
+    """
+
+    takes, bytes = ("gradient", "temperature"), 340.0
+
+    def drives(self, given: Mapping[str, Any], steps: int) -> Arrays:
+        end, T = _vector("gradient", given, 3, "100,0,0"), np.asarray(given.get("temperature", 293.15), float)
+        if not end.any():
+            raise BadInput("gradient: must not be zero", "for example --gradient 100,0,0")
+        if not (np.isfinite(T) & (T > 0)).all():
+            raise BadInput(
+                f"temperature: must be > 0 K (got {given['temperature']!r})", "for example 293.15 or 280:350"
+            )
+        if T.ndim == 0:
+            return {
+                "gradient": np.linspace(0.0, 1.0, steps + 1)[1:, None] * end,
+                "temperature": np.full(steps, float(T)),
+            }
+        if steps < 2:
+            raise BadInput("temperature: from one to another takes two steps or more", "for example --steps 11")
+        return {"gradient": np.tile(end, (steps, 1)), "temperature": np.linspace(T[0], T[1], steps)}
+
+    def refuse(self, phases: dict[str, Any], drives: Arrays) -> None:
+        for label, phase in phases.items():
+            for T in (drives["temperature"].min(), drives["temperature"].max()):
+                if not phase.at(T) > 0:
+                    hint = "k (1 + b (T - T0)) must stay above zero: change temperature_coefficient or --temperature"
+                    raise BadInput(f"homogenize: the conductivity of phase {label} is {phase.at(T):g} at {T:g} K", hint)
+
+    def entry(self, answers: dict[str, Any], state: Arrays, last: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: answers[name] for name in ("flux", "potential")}
+
+    def rows(self, path: list[dict[str, Any]]) -> Rows:
+        heading = "temperature (K), gradient (K/m), flux against it (W/m^2), flux by gradient (W/(m K))"
+        rows: list[tuple[float, ...]] = []
+        for step in path:
+            g, q = np.array(step["gradient"]), np.array(step["flux"])
+            size = float(np.linalg.norm(g))
+            rows.append((step["temperature"], size, -float(q @ g) / size, -float(q @ g) / size**2))
+        return heading, rows
+
+
+MODELS: dict[str, Driven] = {"hyperelastic": Finite(), "damage": Cracked(), "nonlinear_conduction": Heated()}
 
 
 def model_path(
@@ -123,15 +173,16 @@ def model_path(
     ``name``: which of ``MODELS`` it is. Every step holds its drives, what the model answers, ``tangent`` where it is asked for,
     ``iterations``, ``linear_iterations``, ``residual`` and ``note``, what a converged step has to say. Strains and stresses are
     Mandel vectors, but ``deformation`` (9,) and the first Piola-Kirchhoff ``stress`` (9,) of ``hyperelastic``; Pa. ``energy``
-    stored and ``dissipation`` since the start, J/m^3; ``damage_largest`` of the nodes, ``damage_mean`` of the cell. ``checks``:
-    the worst of the path, relative: ``hill_mandel`` and ``symmetry`` of the tangent. The cell is periodic and solid, also where
-    it is one voxel thick. Other arguments as ``hpcms.homogenize``. Raises ``BadInput`` before any work, ``NumericalFailure`` if
-    a step does not converge.
+    stored and ``dissipation`` since the start, J/m^3; ``damage_largest`` of the nodes, ``damage_mean`` of the cell. ``flux``
+    (3,) W/m2 and ``potential``, minus the mean psi, of ``nonlinear_conduction``; its ``tangent_temperature`` goes with the
+    tangent. ``checks``: the worst of the path, relative: ``hill_mandel`` and ``symmetry`` of the tangent. The cell is periodic
+    and solid, also where it is one voxel thick. Other arguments as ``hpcms.homogenize``. Raises ``BadInput`` before any work,
+    ``NumericalFailure`` if a step does not converge.
     """
     driven, edges = MODELS[name], voxels.checked_spacing(spacing)
     phases: Mapping[str, Any] = model.phases  # type: ignore[attr-defined]
     phase, used = voxels.indexed(voxels.labels(image, threshold, crop, mirror, dataset), phases)
-    driven.refuse([phases[label] for label in used])
+    driven.refuse({label: phases[label] for label in used}, drives)
     memory.refuse_beyond("homogenize", phase.size * driven.bytes, "crop the image or make its voxels coarser")
     _load_kernels(model, used, {key: value[:1] for key, value in drives.items()})
     cpu, wall = time.process_time(), time.perf_counter()
@@ -154,7 +205,8 @@ def _follow(
     driven: Driven, model: FineModel, cell: Regions, drives: Arrays, tangent: bool
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """All steps, each from the state that the one before has left, and the worst of the checks."""
-    state, path = model.begin(cell), []
+    state = model.begin(cell)
+    path: list[dict[str, Any]] = []
     checks = {"hill_mandel": 0.0, "symmetry": 0.0}
     last: dict[str, Any] = {}
     for n in range(len(next(iter(drives.values())))):
@@ -165,10 +217,12 @@ def _follow(
             raise NumericalFailure(f"homogenize: step {n + 1} did not converge: {what}", advice)
         answers = {name: value[0].tolist() for name, value in found.items()}
         _check(checks, model, drive, found)
-        last = {name: value[0].tolist() for name, value in drive.items()} | driven.entry(answers, state, last)
-        more = {"tangent": answers["tangent"]} if tangent else {}
-        path.append({**last, **more, "iterations": outcome.iterations, "linear_iterations": outcome.linear_iterations,
-                     "residual": outcome.residual, "note": _note(outcome.reason)})  # fmt: skip
+        given: dict[str, Any] = {name: value[0].tolist() for name, value in drive.items()}
+        last = {**given, **driven.entry(answers, state, last)}
+        more = {name: value for name, value in answers.items() if tangent and name.startswith("tangent")}
+        ended = {"iterations": outcome.iterations, "linear_iterations": outcome.linear_iterations,
+                 "residual": outcome.residual, "note": _note(outcome.reason)}  # fmt: skip
+        path.append({**last, **more, **ended})
     return path, checks
 
 
@@ -205,6 +259,6 @@ def _vector(name: str, given: Mapping[str, Any], length: int, example: str) -> A
     return values
 
 
-def _refuse_voids(phases: list[Any]) -> None:
-    if not any(phase.youngs_modulus > 0 for phase in phases):
+def _refuse_voids(phases: dict[str, Any]) -> None:
+    if not any(phase.youngs_modulus > 0 for phase in phases.values()):
         raise BadInput("homogenize: no phase in the image has a stiffness", "give one of them E > 0")

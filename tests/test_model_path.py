@@ -17,6 +17,7 @@ from hpcms.cli import main
 from hpcms.errors import BadInput, NumericalFailure
 from hpcms.fine.damage import Damage, DamagePhase
 from hpcms.fine.hyperelastic import Hyperelastic, RubberPhase
+from hpcms.fine.nonlinear_conduction import NonlinearConduction, PowerLawPhase
 from hpcms.homogenize import homogenize
 from hpcms.kernels.hex8_finite import neo_hooke_plain
 from hpcms.model_path import MODELS, model_path
@@ -145,11 +146,43 @@ def test_damage_keeps_the_balance_of_energy() -> None:
     assert gaps[1] < 1e-2 * path[-1]["dissipation"]
 
 
+def test_a_power_of_the_gradient(tmp_path: Path) -> None:
+    """Layers in series: one flux, and the mean of (q / k)^(1/m) is the gradient."""
+    found = run(tmp_path, LAYERS, "--law", "0=nonlinear_conduction:k=2,m=3,small_gradient=1e-7", "--gradient", "1.8,0,0",
+                "--law", "1=nonlinear_conduction:k=5,m=0.5,small_gradient=1e-7", "--steps", "3", "--tangent")  # fmt: skip
+    for n, step in enumerate(found["path"], 1):
+        q = brentq(lambda q, g: ((q / 2) ** (1 / 3) + 2 * (q / 5) ** 2) / 3 - g, 0.0, 1e3, args=(0.6 * n,), xtol=1e-14)
+        assert step["gradient"] == pytest.approx([0.6 * n, 0, 0])
+        assert step["flux"] == pytest.approx([-q, 0, 0], rel=1e-7, abs=1e-9)
+        slope = 3 / ((q / 2) ** (-2 / 3) / 6 + 8 * q / 50)
+        assert step["tangent"][0][0] == pytest.approx(-slope, rel=1e-6)
+        assert step["temperature"] == 293.15
+    assert max(found["checks"].values()) < 1e-9
+
+
+def test_layers_that_warm(tmp_path: Path) -> None:
+    """The conductivity in series at every temperature; its integral is the Kirchhoff flux of a bar."""
+    found = run(tmp_path, LAYERS, "--law", "0=nonlinear_conduction:k=2,b=4e-3,T0=300", "--temperature", "250:400",
+                "--law", "1=nonlinear_conduction:k=5,b=4e-3,T0=300", "--gradient", "1,0,0", "--steps", "4",
+                "--tangent")  # fmt: skip
+    T = np.array([step["temperature"] for step in found["path"]])
+    k = np.array([-step["flux"][0] for step in found["path"]])
+    np.testing.assert_allclose(T, [250, 300, 350, 400])
+    np.testing.assert_allclose(k, (1 + 4e-3 * (T - 300)) * 3 / (1 / 2 + 2 / 5), rtol=1e-8)
+    np.testing.assert_allclose([step["tangent_temperature"][0] for step in found["path"]], -4e-3 / 0.3, rtol=1e-7)
+    whole = 3 / (1 / 2 + 2 / 5) * (150 + 4e-3 / 2 * (100**2 - 50**2))
+    assert float(((k[1:] + k[:-1]) / 2).sum() * 50) == pytest.approx(whole, rel=1e-8)
+
+
 CELLS = {
     "hyperelastic": (Hyperelastic({"0": RubberPhase(1.0, 0.3), "1": RubberPhase(8.0, 0.3)}, 1e-3, 1e-1),
                      {"deformation": np.diag([1.05, 1, 1])}),
     "damage": (Damage({"0": DamagePhase(1.0, 0.2, 1.0), "1": DamagePhase(8.0, 0.2)}, 2.0, "AT2", tolerance=1e-3),
                {"load": "11", "strain": 0.05}),
+    "nonlinear_conduction": (
+        NonlinearConduction({"0": PowerLawPhase(1.0, 2.0, temperature_coefficient=1e-3), "1": PowerLawPhase(5.0)}, 1e-3),
+        {"gradient": (1.0, 0.0, 0.0)},
+    ),
 }  # fmt: skip
 
 
@@ -172,6 +205,10 @@ def test_the_memory_that_a_cell_needs_is_known(name: str, monkeypatch: pytest.Mo
 RUBBER = ["--law", "0=hyperelastic:E=1,nu=0.3", "--law", "1=hyperelastic:E=10"]
 LAWS = ["--law", "0=elastic:E=1", "--law", "1=elastic:E=10"]
 CRACK, SIZED = ["--law", "0=damage:E=1,Gc=1", "--law", "1=damage:E=9"], ["--load", "11", "--strain", "0.1"]
+HEAT, DOWN = (
+    ["--law", "0=nonlinear_conduction:k=2,b=0.01,T0=341", "--law", "1=nonlinear_conduction:k=9"],
+    ["--gradient", "1,0,0"],
+)
 LONG = ["--model", "length=1"]
 STRETCH = ["--deformation", "1.1,0,0,0,1,0,0,0,1"]
 
@@ -202,6 +239,7 @@ STRETCH = ["--deformation", "1.1,0,0,0,1,0,0,0,1"]
         ([*CRACK, *SIZED, "--model", "length=0"], "length: must be > 0"),
         ([*CRACK, *SIZED, "--model", "length=1kg"], "length"),
         ([*CRACK, *SIZED, "--model", "length=1,kind=AT3"], "kind"),
+        ([*CRACK, *SIZED, "--model", "length=1,plane=xy"], "keys of damage: length, kind"),
         ([*CRACK, *SIZED, "--model", "length"], "is not KEY=VALUE"),
         ([*CRACK, *SIZED, "--model", "length=1,length=2"], "length is given twice"),
         ([*CRACK, *LONG, "--load", "11"], "--law damage needs a load and its size"),
@@ -212,6 +250,20 @@ STRETCH = ["--deformation", "1.1,0,0,0,1,0,0,0,1"]
         ([*LONG, *SIZED, "--law", "0=damage:E=1", "--law", "1=damage:E=2"], "no phase in the image breaks"),
         ([*LONG, *SIZED, "--law", "0=damage:E=1,Gc=-1"], "toughness: must be >= 0"),
         ([*LONG, *SIZED, *LAWS], "--model does not go with --law elastic"),
+        (HEAT, "gradient: is needed"),
+        ([*HEAT, "--gradient", "1,2"], "needs 3 finite numbers"),
+        ([*HEAT, "--gradient", "0,0,0"], "must not be zero"),
+        ([*HEAT, "--gradient", "1,0,x"], "--gradient 1,0,x"),
+        ([*HEAT, *DOWN, "--load", "11"], "takes no --load"),
+        ([*HEAT, *DOWN, "--temperature", "-3"], "temperature: must be > 0 K"),
+        ([*HEAT, *DOWN, "--temperature", "warm"], "--temperature warm"),
+        ([*HEAT, *DOWN, "--temperature", "200:300:400"], "is not T or T:T"),
+        ([*HEAT, *DOWN, "--temperature", "200:300"], "takes two steps or more"),
+        ([*HEAT, *DOWN, "--temperature", "1:300", "--steps", "3"], "the conductivity of phase 0 is -4.8"),
+        ([*DOWN, "--law", "0=nonlinear_conduction:k=-1"], "conductivity: must be > 0"),
+        ([*DOWN, "--law", "0=nonlinear_conduction:m=2"], "conductivity: missing key"),
+        ([*LAWS, *SIZED, "--temperature", "200:300"], "--temperature: one number is needed here"),
+        ([*LAWS, *SIZED, *DOWN], "--gradient does not go with --law elastic"),
         ([*LAWS, *STRETCH, "--load", "12", "--strain", "0.1"], "--deformation does not go with --law elastic"),
         ([*STRETCH, "--elastic", "0=1,0.3"], "--deformation goes with --law only"),
     ],

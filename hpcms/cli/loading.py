@@ -12,9 +12,12 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from hpcms.cli.output import Output, amount
 from hpcms.errors import BadInput
 
-SHORT = {"E": "youngs_modulus", "nu": "poisson_ratio", "yield": "yield_stress", "Gc": "toughness"}
+SHORT = {
+    "E": "youngs_modulus", "nu": "poisson_ratio", "yield": "yield_stress", "Gc": "toughness", "k": "conductivity",
+    "m": "exponent", "b": "temperature_coefficient", "T0": "reference_temperature",
+}  # fmt: skip
 KEYS = ("load", "strain", "steps", "time", "temperature", "tangent", "tolerance", "boundary")
-PATH = ("load", "strain", "stress_free", "time", "temperature", "boundary", "deformation")
+PATH = ("load", "strain", "stress_free", "time", "temperature", "boundary", "deformation", "gradient")
 IMAGE = ("threshold", "crop", "mirror", "spacing", "dataset")
 NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 
@@ -73,7 +76,8 @@ def _built(where: str, name: str, kind: Any, given: str, rest: dict[str, Any] | 
     built = table(kind, {**tree, **(rest or {})}, ("law",), problems)
     if built is INVALID:
         found = sorted(problems.found)
-        lines = [f"{where}: {p.key.removeprefix('law').removeprefix('.') or name}: {p.text}" for p in found]
+        keys = [p.key.removeprefix("law").removeprefix(".") for p in found]
+        lines = [": ".join(part for part in (where, key, p.text) if part) for key, p in zip(keys, found, strict=True)]
         raise BadInput("\n".join(lines), next((p.hint for p in found), ""), tuple(lines))
     return built
 
@@ -118,7 +122,7 @@ def show_path(image: Path, laws: tuple[str, ...], options: dict[str, Any], out: 
             raise BadInput(f"--law: phases of {' and '.join(sorted(named))} are not solved together", hint)
         _show_model_path(image, models[0], dict(given), options, out)
         return
-    for name in ("deformation", "model"):
+    for name in ("deformation", "gradient", "model"):
         if options.pop(name) is not None:
             raise BadInput(f"--{name} does not go with --law {sorted(named)[0]}", f"but with {', '.join(MODELS)}")
     _show_law_path(image, dict(given), options, out)
@@ -137,7 +141,7 @@ def _show_model_path(image: Path, name: str, phases: dict[str, Any], options: di
         raise BadInput(f"--law {name} takes no --{alien[0].replace('_', '-')}", hint)
     steps = 1 if options["steps"] is None else options["steps"]
     check_steps(steps)
-    model = _built("--model", name, find(name), options["model"] or "", {"phases": {}})
+    model = _built("--model", name, find(name), options["model"] or "", {"phases": {}, **driven.held})
     if options["tolerance"] is not None:
         model = replace(model, tolerance=options["tolerance"])
     drives = driven.drives(given, steps)
@@ -162,6 +166,8 @@ def _show_law_path(image: Path, laws: dict[str, Any], options: dict[str, Any], o
     own = {key: value for key, value in own.items() if value is not None}
     if own.get("component", "all") == "all" or "strain" not in own:
         raise BadInput("--law needs a load and its size", "for example --load 12 --strain 0.01 --steps 10")
+    if isinstance(own.get("temperature"), tuple):
+        raise BadInput("--temperature: one number is needed here", "--law nonlinear_conduction takes two, 280:350")
     result = load_path(image, laws, Loading(**own, stress_free=free), **options)
     out.say("step  strain and stress of the load (tensor components, Pa), energy, dissipation (J/m^3), iterations")
     place = ("11", "22", "33", "23", "13", "12").index(own["component"])
