@@ -25,7 +25,7 @@ EXTRAPOLATED = 2  # steps after which the first iterate is extrapolated: before,
 
 @dataclass(frozen=True, eq=False)
 class LoadPath(Mapping[str, Any]):
-    """What ``hpcms homogenize --law ... --json`` prints.
+    """What ``hpcms homogenize --law ... --json`` prints. ``path`` and ``checks`` of a fine model: see ``model_path``.
 
     ``path``: for each step ``strain``, ``stress`` (Pa) as Mandel vectors 11 22 33 23 13 12 of the means, ``tangent`` (6 x 6,
     where it was asked for), ``energy`` stored; ``dissipation`` by the laws and ``excess``, what backward Euler takes too much,
@@ -87,8 +87,7 @@ class Loading:
             )
         voxels.check_boundary(self.boundary)
         voxels.check_tolerance(self.tolerance)
-        if not 1 <= self.steps <= 100_000:
-            raise BadInput(f"steps: must be between 1 and 100000 (got {self.steps!r})")
+        check_steps(self.steps)
         if not (0 <= self.duration < np.inf and 0 < self.temperature < np.inf):
             raise BadInput("loading: duration >= 0 s and temperature > 0 K are needed")
 
@@ -101,6 +100,11 @@ class Loading:
         place = COMPONENTS.index(self.component)
         strain: Array = np.eye(6)[place] * self.strain * step / self.steps * (2.0**0.5 if place > 2 else 1.0)
         return strain
+
+
+def check_steps(steps: int) -> None:
+    if not 1 <= steps <= 100_000:
+        raise BadInput(f"steps: must be between 1 and 100000 (got {steps!r})")
 
 
 def load_path(

@@ -20,7 +20,7 @@ READERS = {
     "fluid": phases.fluid,
     "viscosity": phases.viscosity,
 }
-PATH_ONLY = ("strain", "steps", "stress_free", "time", "temperature", "tangent")
+PATH_ONLY = ("strain", "steps", "stress_free", "time", "temperature", "tangent", "deformation", "gradient", "model")
 SHOWN = {
     "stiffness": "Pa, Mandel order 11 22 33 23 13 12",
     "conductivity": "W/(m K)",
@@ -48,8 +48,13 @@ SHOWN = {
 @click.option("--steps", type=int, help="With --law: equal steps to that strain.")
 @click.option("--stress-free", metavar="11,22,...", help="With --law: components whose mean stress is zero.")
 @click.option("--time", type=float, help="With --law: seconds to that strain.")
-@click.option("--temperature", type=float, help="With --law: in K.")
+@click.option("--temperature", metavar="T[:T]", help="With --law: in K; with nonlinear_conduction from one to another.")
 @click.option("--tangent", is_flag=True, default=None, help="With --law: the tangent of each step as well.")
+@click.option("--deformation", metavar="F11,F12,...,F33", help="With --law hyperelastic: the mean gradient at the end.")
+@click.option("--gradient", metavar="GX,GY,GZ", help="With --law nonlinear_conduction: of the temperature, at the end.")
+@click.option(
+    "--model", metavar="KEY=VALUE,...", help="With --law of a fine model: its settings, for example length=1mm."
+)
 @click.option("--threshold", help="Of a grey image: otsu, or a grey value. Below is phase 0, above phase 1.")
 @click.option("--crop", metavar="X0:X1,Y0:Y1,Z0:Z1", help="Use a part of the image, in voxels.")
 @click.option("--mirror", is_flag=True, help="Make the image periodic by mirroring it.")
@@ -75,9 +80,15 @@ def homogenize(image: Path, law: tuple[str, ...], as_json: bool, **options: Any)
     viscosity       --viscosity 0=1e-3 --viscosity 1=rigid
     stress-strain   --law 0=j2:E=1,nu=0.3,yield=0.005,hardening=0.05 --law 1=elastic:E=10,nu=0.3
     path            --load 12 --strain 0.01 --steps 10
+    rubber          --law 0=hyperelastic:E=1MPa,nu=0.4 --deformation 1.5,0,0,0,1,0,0,0,1 --steps 10
+    fracture        --law 0=damage:E=20GPa,nu=0.2,Gc=2 --model length=1mm,kind=AT2 --load 11 --strain 2e-4
+    flux            --law 0=nonlinear_conduction:k=2,m=1.5,b=1e-3 --gradient 100,0,0 --temperature 280:350 --steps 8
     """
     options["threshold"], options["crop"] = phases.threshold(options["threshold"]), phases.crop(options["crop"])
     options["spacing"] = phases.spacing(options["spacing"])
+    options["deformation"] = phases.numbers("--deformation", options["deformation"], "")
+    options["gradient"] = phases.numbers("--gradient", options["gradient"], "K/m")
+    options["temperature"] = phases.temperature(options["temperature"])
     given = {name: options.pop(name) for name in READERS}
     named = [name for name, texts in given.items() if texts]
     if law:

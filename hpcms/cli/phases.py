@@ -103,6 +103,21 @@ def number(where: str, value: str, symbol: str) -> float:
         raise BadInput(f"{where}: {error}", error.hint) from error
 
 
+def numbers(option: str, text: str | None, symbol: str) -> list[float] | None:
+    """``1,0.5,0`` as numbers in the unit ``symbol``; how many there must be is known by who uses them."""
+    return None if text is None else [number(f"{option} {text}", part, symbol) for part in text.split(",")]
+
+
+def temperature(text: str | None) -> float | tuple[float, float] | None:
+    """``300`` in K, or ``280:350``, from one to another."""
+    if text is None:
+        return None
+    ends = [number(f"--temperature {text}", part, "K") for part in text.split(":")]
+    if len(ends) > 2:
+        raise BadInput(f"--temperature {text}: is not T or T:T", "for example --temperature 280:350")
+    return ends[0] if len(ends) == 1 else (ends[0], ends[1])
+
+
 def spacing(text: str | None) -> tuple[float, float, float] | None:
     """``18um`` or ``18um,18um,40um`` as three voxel edges in m."""
     if text is None:

@@ -184,3 +184,14 @@ class NonlinearCell:
             tangent[:, axis] = self.slope(w, unit, u, mean)[1]
             steps += n
         return (tangent + tangent.T) / 2, steps
+
+    def shifted(self, u: Array, mean: Array, law: Array, tolerance: float) -> tuple[Array, int]:
+        """Derivative of the mean s (3,) by a parameter, at the equilibrium ``u`` that ``solve`` has just left.
+
+        ``law``: as that of the cell, but with the derivatives of k by the parameter, to which s is proportional.
+        """
+        f, total = np.zeros_like(u), np.zeros(5)
+        rates = np.ascontiguousarray(law, float)
+        hex8_conductor.power_law(u, self.phase, rates, mean, self.h, _GAUSS, f, np.empty_like(self.points), total)
+        w, n = self._linear(u, mean, -f, max(tolerance, 1e-8) * norm(f.ravel()))
+        return total[:3] / self.volume + self.slope(w, np.zeros(3), u, mean)[1], n

@@ -22,12 +22,11 @@ def model(a=(1.0, 1.0), b=(10.0, 3.0), small=1e-6, **options):
     )
 
 
-def solved(conduction, phase, gradient, state=None):
+def solved(conduction, phase, gradient, state=None, **more):
     cells = Regions(np.arange(1), np.asarray(phase, np.uint8)[None], ("a", "b"), H)
     state = conduction.begin(cells) if state is None else state
-    answers, state, outcomes = conduction.solve(
-        {"gradient": np.array([gradient], float)}, state, np.zeros(1, np.uint64)
-    )
+    drive = {name: np.array([value], float) for name, value in {"gradient": gradient, **more}.items()}
+    answers, state, outcomes = conduction.solve(drive, state, np.zeros(1, np.uint64))
     assert outcomes[0].ok, outcomes[0].reason
     return {name: value[0] for name, value in answers.items()}, state, outcomes[0]
 
@@ -120,3 +119,91 @@ def test_running_out_of_newton_steps_is_an_outcome():
     assert not outcomes[0].ok
     assert "max_iterations" in outcomes[0].reason
     assert not state["fluctuation"].any()
+
+
+WARM, COLD = 400.0, 250.0  # K, the ends of a bar
+A = PowerLawPhase(2.0, temperature_coefficient=4e-3, reference_temperature=300.0)
+B = PowerLawPhase(5.0, temperature_coefficient=-1e-3, reference_temperature=280.0)
+SERIES = np.array([0, 1, 1]).reshape(3, 1, 1)
+
+
+def through(law, phases=SERIES):
+    """Flux by length of a coarse bar from WARM to COLD: the mean of the effective flux over the temperature, by Gauss."""
+    points, weights = np.polynomial.legendre.leggauss(10)
+    T = (WARM + COLD) / 2 + (WARM - COLD) / 2 * points
+    fluxes = [-solved(law, phases, (1.0, 0.0, 0.0), temperature=t)[0]["flux"][0] for t in T]
+    return (WARM - COLD) / 2 * float(weights @ fluxes)
+
+
+def kirchhoff(p, T):
+    """The integral of k(T) from T0 on, W/m."""
+    x = T - p.reference_temperature
+    return p.conductivity * (x + p.temperature_coefficient * x * x / 2)
+
+
+def test_layers_in_series_that_warm_alike_carry_the_kirchhoff_flux():
+    """One b: k_eff(T) is the harmonic mean times 1 + b (T - T0), so the flux is a difference of transforms."""
+    other = PowerLawPhase(5.0, temperature_coefficient=4e-3, reference_temperature=300.0)
+    law = NonlinearConduction({"a": A, "b": other}, tolerance=1e-10)
+    whole = PowerLawPhase(3 / (1 / 2 + 2 / 5), temperature_coefficient=4e-3, reference_temperature=300.0)
+    assert through(law) == pytest.approx(kirchhoff(whole, WARM) - kirchhoff(whole, COLD), rel=1e-9)
+
+
+def test_a_layer_that_warms_beside_one_that_does_not():
+    """1 / k_eff = (1/3) / (a z) + (2/3) / c with z = 1 + b (T - T0): its inverse has an integral in closed form."""
+    law = NonlinearConduction({"a": A, "b": PowerLawPhase(5.0)}, tolerance=1e-10)
+    a, b, c = A.conductivity, A.temperature_coefficient, 5.0
+    z = 1 + b * (np.array([WARM, COLD]) - A.reference_temperature)
+    whole = a * c / b * (z / (2 * a / 3) - c / 3 / (2 * a / 3) ** 2 * np.log(c / 3 + 2 * a / 3 * z))
+    assert through(law) == pytest.approx(whole[0] - whole[1], rel=1e-9)
+
+
+def test_a_stack_of_layers_comes_to_the_flux_of_the_cell():
+    """In every layer the flux times its width is a difference of transforms; order one or better in the width of a cell."""
+    want, gaps = through(NonlinearConduction({"a": A, "b": B}, tolerance=1e-10)), []
+
+    def end(q, n):
+        T = WARM
+        for p, width in [(A, 1 / 3), (B, 2 / 3)] * n:
+            left = kirchhoff(p, T) - q * width / n
+            T = root(lambda t, p=p, left=left: kirchhoff(p, t) - left, COLD - 200, WARM)
+        return T
+
+    for n in (4, 8, 16):
+        gaps.append(abs(root(lambda q, n=n: COLD - end(q, n), 0.5 * want, 1.5 * want) - want))
+    assert gaps[2] < 0.55 * gaps[1] < 0.55**2 * gaps[0]
+    assert gaps[2] < 2e-2 * want
+
+
+def test_the_flux_by_temperature_is_its_slope():
+    phase, g, e = np.random.default_rng(6).integers(0, 2, (5, 4, 6)), np.array([1.0, -0.5, 0.3]), 1e-2
+    law = NonlinearConduction(
+        {
+            "a": PowerLawPhase(1.0, 0.5, small_gradient=1e-2, temperature_coefficient=5e-3),
+            "b": PowerLawPhase(10.0, 3.0, small_gradient=1e-2, temperature_coefficient=-2e-3),
+        },
+        tolerance=1e-11,
+    )
+    assert law.drives == ("gradient", "temperature")
+    answers, _, _ = solved(law, phase, g, temperature=320.0)
+    up, down = (solved(law, phase, g, temperature=320.0 + s * e)[0] for s in (1, -1))
+    slope = (up["flux"] - down["flux"]) / (2 * e)
+    np.testing.assert_allclose(answers["tangent_temperature"], slope, atol=1e-6 * np.abs(slope).max())
+    np.testing.assert_allclose(answers["tangent"], answers["tangent"].T, atol=1e-12 * np.abs(answers["tangent"]).max())
+    assert answers["work"] == pytest.approx(float(answers["flux"] @ g), rel=1e-10)
+
+
+def test_no_temperature_no_warming_and_temperatures_out_of_range():
+    plain, _, _ = solved(model(), SERIES, (1.0, 0.0, 0.0))
+    assert model().drives == ("gradient",)
+    assert not plain["tangent_temperature"].any()
+    law = NonlinearConduction({"a": A, "b": B})
+    cells = Regions(np.arange(1), SERIES[None].astype(np.uint8), ("a", "b"), H)
+    for drive, text in (
+        ({}, "no temperature comes down"),
+        ({"temperature": np.array([2000.0])}, "not above zero at 2000 K"),
+        ({"temperature": np.array([np.nan])}, "not above zero"),
+    ):
+        _, _, outcomes = law.solve({"gradient": np.ones((1, 3)), **drive}, law.begin(cells), np.zeros(1, np.uint64))
+        assert not outcomes[0].ok
+        assert text in outcomes[0].reason
