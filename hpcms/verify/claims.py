@@ -79,7 +79,7 @@ def format_claim(result: Result) -> str:
     elif result["absolute"] or result["want"] == 0:
         want = f"{_number(result['want'])} +- {result['tolerance'] or 0:.1g}"
     else:
-        want = f"{_number(result['want'])} ({result['tolerance'] or 0:.1g} relative)"
+        want = f"{_number(result['want'])} ({result['tolerance'] or 0:.3g} relative)"
     verdict = "ok    " if result["passed"] else "FAILED"
     line = f"{verdict} {result['id']:<5} {result['job']}: {result['quantity']}({args}) is {got}, want {want}"
     return f"{line} [{result.get('error') or result['basis']}]"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from linear_answers import VOLUME, answer, elastic, slope, softening, solve, stiffness
 
 from hpcms.coarse.composition import Composition
-from hpcms.coarse.solid import Solid, SolidBoundary, SolidOnMesh
+from hpcms.coarse.solid import At, Solid, SolidBoundary, SolidOnMesh
 from hpcms.contracts import Step
 from hpcms.errors import BadInput
 from hpcms.problem.mesh import Domain, Mesh, build_mesh
@@ -221,3 +221,40 @@ def test_uniform_pressure_on_a_held_block_is_hydrostatic() -> None:
     C = stiffness(1e8, 0.3)
     assert stress == pytest.approx(np.tile(-5e3 * C[1] / C[1, 1], (len(stress), 1)), rel=1e-8, abs=1e-5)
     assert VOLUME @ stress[0] < 0
+
+
+def along(path: tuple[At, ...]) -> tuple[Composition, dict[str, object]]:
+    """A block on rollers under 1 kPa that follows ``path``."""
+    sides = (SolidBoundary("left", ("x",)), SolidBoundary("bottom", ("y",)))
+    return model_of(Solid(boundary=(*sides, SolidBoundary("top", pressure=1e3, path=path))), rectangle(2, 2))[0], {
+        "e": elastic(1e7, 0.3)
+    }
+
+
+@pytest.mark.parametrize(("t", "share"), [(0.5, 0.5), (1.0, 1.0), (1.5, 0.25), (2.0, -0.5), (5.0, -0.5)])
+def test_a_load_follows_its_path(t: float, share: float) -> None:
+    model, laws = along((At(1.0, 1.0), At(2.0, -0.5)))
+    whole, _ = along(())
+    start = model.begin()
+    part, all_of_it = (solve(m, laws, Step(1, t, t, start))[0]["displacement"] for m in (model, whole))
+    assert part == pytest.approx(share * all_of_it, rel=1e-9, abs=1e-18)
+
+
+def test_nothing_is_extrapolated_over_a_turn_of_the_load() -> None:
+    model, _ = along((At(1.0, 1.0), At(2.0, 0.0)))
+    start = model.begin()
+    rate = {"displacement": np.full_like(start["displacement"], 1e-3)}
+    before, after = (model.predict(Step(2, t, 0.25, start, rate))["displacement"] for t in (0.75, 1.25))
+    assert np.abs(before).max() > 0
+    assert not after.any()
+    assert np.abs(model.predict(Step(2, 1.5, 0.25, start, rate))["displacement"]).max() > 0  # it falls already
+
+
+@pytest.mark.parametrize(
+    ("boundary", "said"),
+    [(SolidBoundary("top", ("y",), path=(At(0.0, 1.0),)), "no pressure"),
+     (SolidBoundary("top", pressure=1.0, path=(At(1.0, 1.0), At(1.0, 0.0))), "increase")],
+)  # fmt: skip
+def test_a_path_that_makes_no_sense_is_refused(boundary: SolidBoundary, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        Solid(boundary=(*ROLLERS, boundary)).bind(rectangle(2, 2), "solid", "e")

@@ -25,7 +25,7 @@ def test_every_cell_is_labels_of_the_shape(name: str, shape: tuple[int, int, int
 
 
 @pytest.mark.parametrize(
-    ("name", "fraction"), [("sphere", 0.2), ("disc", 0.3), ("laminate", 0.5), ("checkerboard", 0.5)]
+    ("name", "fraction"), [("sphere", 0.2), ("disc", 0.3), ("laminate", 0.5), ("checkerboard", 0.5), ("square", 0.25)]
 )
 def test_the_fraction_is_met_on_a_fine_grid(name: str, fraction: float) -> None:
     assert GENERATORS[name]((40, 40, 40), fraction, 2).mean() == pytest.approx(fraction, rel=0.02)
