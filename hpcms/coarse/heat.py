@@ -81,11 +81,22 @@ def conduction(u: Any, v: Any, w: Any) -> Any:
     return -dot(grad(v), mul(w.tangent, grad(u)))
 
 
+def warming(u: Any, v: Any, w: Any) -> Any:
+    """Conduction with a flux that depends on the temperature too."""
+    from skfem.helpers import dot, grad
+
+    return conduction(u, v, w) - dot(grad(v), w.slope) * u
+
+
 class HeatOnMesh:
-    """See ``field.Bound``. ``source``: (S,) W/m3, one value everywhere unless it is replaced."""
+    """See ``field.Bound``. ``source``: (S,) W/m3, one value everywhere unless it is replaced.
+
+    ``warms``: whether the fine model is told the temperature, and answers by it (``tangent_temperature``, W/(m2 K)).
+    """
 
     unknown = "temperature"
     reads: tuple[str, ...] = ()
+    warms: bool = False
 
     def __init__(self, heat: Heat, mesh: Mesh, name: str, fine: str) -> None:
         from hpcms.coarse.assembly import Space
@@ -123,6 +134,8 @@ class HeatOnMesh:
     def sites(self, values: Values, step: Step) -> Arrays:
         gradient = np.zeros((len(self.mesh.sites), 3))
         gradient[:, : self.mesh.dimension] = self.space.gradients(values[self.unknown])
+        if self.warms:
+            return {"gradient": gradient, "temperature": self.space.values(values[self.unknown])}
         return {"gradient": gradient}
 
     def residual(self, values: Values, answers: Answers, step: Step) -> Balance:
@@ -140,7 +153,11 @@ class HeatOnMesh:
             return None  # the answers carry no derivative of the dissipation; the sweeps take care of it
         d = self.mesh.dimension
         (tangent,) = need(answers, self.fine, ("tangent",), self.name)
-        matrix = self.space.matrix(conduction, tangent=tangent[:, :d, :d])
+        if self.warms:
+            (slope,) = need(answers, self.fine, ("tangent_temperature",), self.name)
+            matrix = self.space.matrix(warming, tangent=tangent[:, :d, :d], slope=slope[:, :d])
+        else:
+            matrix = self.space.matrix(conduction, tangent=tangent[:, :d, :d])
         if not self.heat.steady:
             matrix.setdiag(matrix.diagonal() + self._capacity(answers) / step.dt)
         return matrix

@@ -59,6 +59,9 @@ def build(job: Job, rows: Mapping[str, int] | None = None) -> Problem:
             part.model = towards_goal(part, model, mesh)
         if "strain_slope" in part.model.drives:
             model.sloped[part.name] = mesh.sites
+        heat: Any
+        for heat in (f for f in model.fields if f.fine == part.name and f.unknown == "temperature"):
+            heat.warms = "temperature" in part.model.drives
     return Problem(job, mesh, model, parts, plan_of(job), job.seed)
 
 
