@@ -57,7 +57,7 @@ class Finite(Driven):
         F = np.eye(3) + np.linspace(0.0, 1.0, steps + 1)[1:, None, None] * (end - np.eye(3))
         if (bad := np.linalg.det(F) <= 0.0).any():
             hint = "the order is 11,12,13,21,22,23,31,32,33; a body keeps a volume > 0 all the way"
-            raise BadInput(f"deformation: turns the cell inside out in step {int(bad.argmax()) + 1}", hint)
+            raise BadInput(f"--deformation: turns the cell inside out in step {int(bad.argmax()) + 1}", hint)
         return {"deformation": F.reshape(steps, 9)}
 
     def refuse(self, phases: dict[str, Any], drives: Arrays) -> None:
@@ -119,10 +119,10 @@ class Heated(Driven):
     def drives(self, given: Mapping[str, Any], steps: int) -> Arrays:
         end, T = _vector("gradient", given, 3, "100,0,0"), np.asarray(given.get("temperature", 293.15), float)
         if not end.any():
-            raise BadInput("gradient: must not be zero", "for example --gradient 100,0,0")
+            raise BadInput("--gradient: must not be zero", "for example --gradient 100,0,0")
         if not (np.isfinite(T) & (T > 0)).all():
             raise BadInput(
-                f"temperature: must be > 0 K (got {given['temperature']!r})", "for example 293.15 or 280:350"
+                f"--temperature: must be > 0 K (got {given['temperature']!r})", "for example 293.15 or 280:350"
             )
         if T.ndim == 0:
             return {
@@ -130,7 +130,7 @@ class Heated(Driven):
                 "temperature": np.full(steps, float(T)),
             }
         if steps < 2:
-            raise BadInput("temperature: from one to another takes two steps or more", "for example --steps 11")
+            raise BadInput("--temperature: from one to another takes two steps or more", "for example --steps 11")
         return {"gradient": np.tile(end, (steps, 1)), "temperature": np.linspace(T[0], T[1], steps)}
 
     def refuse(self, phases: dict[str, Any], drives: Arrays) -> None:
@@ -247,14 +247,14 @@ def _check(checks: dict[str, float], model: FineModel, drive: Arrays, answers: A
 def _vector(name: str, given: Mapping[str, Any], length: int, example: str) -> Array:
     """(length,) numbers of an option that must be there."""
     if given.get(name) is None:
-        raise BadInput(f"{name}: is needed", f"for example --{name} {example}")
+        raise BadInput(f"--{name}: is needed", f"for example --{name} {example}")
     try:
         values = np.asarray(given[name], float).ravel()
     except (TypeError, ValueError):
         values = np.array([])
     if values.size != length or not np.isfinite(values).all():
         raise BadInput(
-            f"{name}: needs {length} finite numbers (got {given[name]!r})", f"for example --{name} {example}"
+            f"--{name}: needs {length} finite numbers (got {given[name]!r})", f"for example --{name} {example}"
         )
     return values
 
