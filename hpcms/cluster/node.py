@@ -73,14 +73,21 @@ async def nannies(names: Iterable[str], scheduler: str, tls: dict[str, str], mem
 async def main(settings: dict[str, Any], name: str) -> None:
     """The workers of one SLURM job, until the scheduler or SLURM ends them."""
     loop = asyncio.get_running_loop()
-    # The workers have the signal too, and need the moment to write that they leave in good order.
-    loop.add_signal_handler(signal.SIGTERM, lambda: loop.call_later(FAREWELL, os._exit, 128 + signal.SIGTERM))
+    running: list[Nanny] = []
+
+    def leave() -> None:
+        """The workers have the signal too, and need the moment to write that they leave in good order."""
+        for nanny in running:
+            nanny.close_gracefully()  # starts no new worker, which would be killed at the task that it has just begun
+        loop.call_later(FAREWELL, os._exit, 128 + signal.SIGTERM)
+
+    loop.add_signal_handler(signal.SIGTERM, leave)
     dask.config.set(CONFIG)
     count = int(settings["processes"])
     names = jobs.names(name, count)
     with tempfile.TemporaryDirectory(prefix="hpcms-", dir=settings["scratch"] or None) as scratch:
         memory, place = int(settings["memory"]) // count, settings["place"]
-        running = await nannies(names, settings["scheduler"], settings["tls"], memory, scratch, **place)
+        running += await nannies(names, settings["scheduler"], settings["tls"], memory, scratch, **place)
         await asyncio.gather(*(n.finished() for n in running))
 
 
