@@ -118,7 +118,7 @@ class Heated(Driven):
 
     def drives(self, given: Mapping[str, Any], steps: int) -> Arrays:
         end, T = _vector("gradient", given, 3, "100,0,0"), np.asarray(given.get("temperature", 293.15), float)
-        if not end.any():
+        if not np.linalg.norm(end) > 0:  # also one too small to be squared
             raise BadInput("--gradient: must not be zero", "for example --gradient 100,0,0")
         if not (np.isfinite(T) & (T > 0)).all():
             raise BadInput(
