@@ -55,9 +55,13 @@ class Finite(Driven):
     def drives(self, given: Mapping[str, Any], steps: int) -> Arrays:
         end = _vector("deformation", given, 9, "1.5,0,0,0,1,0,0,0,1").reshape(3, 3)
         F = np.eye(3) + np.linspace(0.0, 1.0, steps + 1)[1:, None, None] * (end - np.eye(3))
-        if (bad := np.linalg.det(F) <= 0.0).any():
+        # det(1 + s A) along the straight way, which may turn over between two steps
+        A = end - np.eye(3)
+        cubic = [np.linalg.det(A), (np.trace(A) ** 2 - np.trace(A @ A)) / 2, np.trace(A), 1.0]
+        turned = [r.real for r in np.roots(cubic) if abs(r.imag) <= 1e-6 * abs(r) and 0 < r.real <= 1 + 1e-9]
+        if turned or np.linalg.det(end) <= 0:
             hint = "the order is 11,12,13,21,22,23,31,32,33; a body keeps a volume > 0 all the way"
-            raise BadInput(f"--deformation: turns the cell inside out in step {int(bad.argmax()) + 1}", hint)
+            raise BadInput("--deformation: turns the cell inside out on its way", hint)
         return {"deformation": F.reshape(steps, 9)}
 
     def refuse(self, phases: dict[str, Any], drives: Arrays) -> None:

@@ -227,6 +227,7 @@ STRETCH = ["--deformation", "1.1,0,0,0,1,0,0,0,1"]
         ([*RUBBER, "--deformation", "1,2"], "needs 9 finite numbers"),
         ([*RUBBER, "--deformation", "nan,0,0,0,1,0,0,0,1"], "--deformation nan"),
         ([*RUBBER, "--deformation", "-1,0,0,0,1,0,0,0,1"], "turns the cell inside out"),
+        ([*RUBBER, "--deformation", "-1,0,0,0,-1,0,0,0,1", "--steps", "3"], "turns the cell inside out"),
         ([*RUBBER, *STRETCH, "--steps", "0"], "steps: must be between"),
         ([*RUBBER, *STRETCH, "--tolerance", "2"], "tolerance"),
         ([*RUBBER, *STRETCH, "--load", "12"], "takes no --load"),
@@ -273,3 +274,12 @@ def test_bad_options(tmp_path: Path, options: list[str], text: str) -> None:
     result = CliRunner().invoke(main, ["homogenize", str(tmp_path / "disc.npy"), *options])
     assert result.exit_code == 2, result.output
     assert text in result.stderr
+
+
+def test_a_whole_number_is_a_setting_of_a_model() -> None:
+    from hpcms.cli.loading import _built
+    from hpcms.fine import find
+
+    model = _built("--model", "damage", find("damage"), "max_alternations=2,length=1mm", {"phases": {}})
+    assert model.max_alternations == 2
+    assert isinstance(model.max_alternations, int)

@@ -98,7 +98,9 @@ def _value(text: str, kind: Any, n: str) -> Any:
         return text == "true"
     if not NUMBER.match(text):
         return text
-    return float(text) if symbol in ("", "1") else f"{text} {symbol}"
+    if symbol not in ("", "1"):
+        return f"{text} {symbol}"
+    return int(text) if text.isdigit() and int in (kind, *get_args(kind)) else float(text)
 
 
 def _marks(kind: Any) -> list[Any]:

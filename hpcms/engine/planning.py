@@ -99,9 +99,9 @@ def room(on: str) -> tuple[int, int]:
 
 
 def refuse(figures: dict[str, Any], on: str) -> None:
-    """Stop before anything is started: more workers than regions or than cores can bear, regions that do not fit into memory."""
+    """Stop before anything is started: more workers than fine solves or than cores can bear, regions beyond the memory."""
     workers, most = figures["workers"], figures["fine_solves"]
-    if workers > most and not inexact(on):
+    if workers > most and not ours_to_choose(on):
         raise BadInput(
             f"{workers} workers for {most} fine solves at a time: {workers - most} would never work",
             f"ask for at most {most}, or refine the job",
@@ -120,8 +120,8 @@ def refuse(figures: dict[str, Any], on: str) -> None:
         )
 
 
-def inexact(on: str) -> bool:
-    """Whether the number of workers is ours to choose: not given with the executor."""
+def ours_to_choose(on: str) -> bool:
+    """Whether the number of workers was left open."""
     return on in ("inline", "local")
 
 

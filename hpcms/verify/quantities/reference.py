@@ -41,16 +41,13 @@ def work_of_the_load_over_that_of_the_cells(context: Context) -> float:
     """Sum over the steps of F_n . (u_n - u_(n-1)) over that of stress_n : (strain_n - strain_(n-1)) of all cells."""
     run, solid = context.run, context.job.coarse["solid"].params
     mesh = build_mesh(domain_of(context.job))
-    force = sum(
-        -part.pressure * mesh.share(part.side, part.between)[:, None] * mesh.normal(part.side)
-        for part in solid.boundary if part.pressure is not None
-    )  # fmt: skip
-    (path,) = [part for part in solid.boundary if part.pressure is not None]
+    (load,) = [part for part in solid.boundary if part.pressure is not None]
+    force = -load.pressure * mesh.share(load.side, load.between)[:, None] * mesh.normal(load.side)
     outer = inner = 0.0
     u, strain = run.read("coarse/displacement", 0), np.zeros_like(run.read("sites/cell/strain", 1))
     for n, meta in list(enumerate(run.steps()))[1:]:
         moved, strained = run.read("coarse/displacement", n), run.read("sites/cell/strain", n)
-        outer += path.share(meta["t"]) * float((force * (moved - u).reshape(force.shape)).sum())
+        outer += load.share(meta["t"]) * float((force * (moved - u).reshape(force.shape)).sum())
         inner += float(mesh.weights @ (run.read("sites/cell/stress", n) * (strained - strain)).sum(axis=1))
         u, strain = moved, strained
     return outer / inner
