@@ -5,7 +5,8 @@
 Nine runs: meshes of 8 x 6, 16 x 12, 32 x 24 elements times cells of 8^2, 16^2, 32^2 voxels. On each scale, the other one finest,
 three values f1, f2, f3 give the rest f3 - f(0) of a geometric sequence, (f3 - f2) / (r - 1) with r = (f2 - f1) / (f3 - f2). The
 converged value is that of the finest run plus both rests. The bar is the sum of: on each scale the rest itself, as it is known
-no better than by the order that r shows; where r does not lie between 1.5 and 8, three times the last difference.
+no better than by the order that r shows; where r does not lie between 1.5 and 8, three times the larger of the last difference
+and a quarter of the first.
 ``--json``: the JSON line only.
 """
 
