@@ -35,8 +35,8 @@ SCRIPT = """\
 set -u
 cd {folder}
 {setup}
-trap 'kill -USR1 $(jobs -p) 2>/dev/null' USR1   # SLURM tells this shell; the driver commits and ends with 75
-trap 'kill -TERM $(jobs -p) 2>/dev/null' TERM
+trap 'told=1; kill -USR1 $(jobs -p) 2>/dev/null' USR1   # SLURM tells this shell; the driver commits and ends with 75
+trap 'told=1; kill -TERM $(jobs -p) 2>/dev/null' TERM
 committed() {{ cksum {run}/head.json 2>/dev/null || echo none; }}
 before=$(committed)
 if [ -f {run}/head.json ]; then
@@ -46,8 +46,8 @@ else
   {start} &
 fi
 driver=$!
-wait "$driver"; code=$?
-while kill -0 "$driver" 2>/dev/null; do wait "$driver"; code=$?; done
+told=1
+while [ "$told" = 1 ]; do told=0; wait "$driver"; code=$?; done   # a signal ends wait with a code of its own: ask again
 [ "$code" = 75 ] || exit "$code"
 if [ "$(committed)" = "$before" ]; then echo stalled >> {run}.stalls; else : > {run}.stalls; fi
 if [ "$(wc -l < {run}.stalls)" -ge {stalls} ]; then

@@ -129,8 +129,11 @@ def test_the_script_queues_itself_again_while_steps_are_committed(tmp_path: Path
     assert requeued(tmp_path) == 4
 
 
-def test_the_signal_ahead_of_the_end_reaches_the_driver(tmp_path: Path) -> None:
+@pytest.mark.parametrize("slow", [False, True], ids=["", "the driver ends before the shell looks"])
+def test_the_signal_ahead_of_the_end_reaches_the_driver(tmp_path: Path, slow: bool) -> None:
     path = script_with_fakes(tmp_path)
+    if slow:
+        path.write_text(path.read_text().replace("2>/dev/null' USR1", "2>/dev/null; sleep 0.3' USR1"))
     env = surroundings(tmp_path, 75, 1) | {"WAIT": "1"}
     with subprocess.Popen([path], env=env) as process:
         for _ in range(600):
