@@ -297,7 +297,9 @@ class Executor(Protocol):
         """Seconds since the epoch, as the records of tasks have them."""
         ...
 
-    def submit(self, function: Any, *args: Any, key: str, retries: int = 2) -> Ref: ...
+    def submit(self, function: Any, *args: Any, key: str, retries: int = 2, near: str = "") -> Ref:
+        """``near``: the worker, as a ``TaskRecord`` names it, on which the task had best run; it may run on any."""
+        ...
 
     def result(self, ref: Ref, timeout: float) -> Any:
         """The value. Raises ``TaskFailed`` with the key and cause, ``DeadlineExceeded``, or ``WorkersLost``."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Item:
     key: str
     function: Callable[..., Any]
     args: tuple[Any, ...]
+    near: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,14 +116,14 @@ class Agents:
 
     # ------------------------------------------------------------------ sending
 
-    def submit(self, function: Any, *args: Any, key: str, retries: int = 2) -> AnyRef:
+    def submit(self, function: Any, *args: Any, key: str, retries: int = 2, near: str = "") -> AnyRef:
         batch, inputs = _number(key), [ref for ref in references(args) if ref.key in self._home]
         if batch < 0 and not inputs:
-            return self.inner.submit(function, *args, key=key, retries=retries)
+            return self.inner.submit(function, *args, key=key, retries=retries, near=near)
         if key not in self._home:
             if any(self._home[ref.key] is UNSENT and _number(ref.key) != batch for ref in inputs):
                 self._flush()  # a bundle may need only what is in itself or was sent before
-            self._outbox[max(batch, 0) % self.workers].append(Item(key, function, args))
+            self._outbox[max(batch, 0) % self.workers].append(Item(key, function, args, near))
             self._home[key] = UNSENT
         return Ref(key)
 
@@ -147,8 +149,9 @@ class Agents:
             return Inside(outer.setdefault(v.key, v).key, Inside.OUTER)
 
         closed = [Item(i.key, i.function, exchange(i.args, swap)) for i in items]
+        near = statistics.mode(i.near for i in items)
         name = f"agent-{agent}.{next(self._serial)}"
-        bundle = Ref(self.inner.submit(work_off, closed, [Ref(k) for k in sources], outer, key=name).key)
+        bundle = Ref(self.inner.submit(work_off, closed, [Ref(k) for k in sources], outer, key=name, near=near).key)
         for key in own:
             self._home[key] = bundle
         self._items[name] = {item.key: item for item in items}

@@ -68,7 +68,11 @@ class Headcount(SchedulerPlugin):
         self._say = say
 
     def add_worker(self, scheduler: Scheduler, worker: str) -> None:
-        self._say(workers=len(scheduler.workers), addresses=sorted(scheduler.workers))
+        self._tell(scheduler)
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
-        self._say(workers=len(scheduler.workers), addresses=sorted(scheduler.workers))
+        self._tell(scheduler)
+
+    def _tell(self, scheduler: Scheduler) -> None:
+        """Each worker's address and process."""
+        self._say(workers=len(scheduler.workers), addresses={a: w.pid for a, w in sorted(scheduler.workers.items())})

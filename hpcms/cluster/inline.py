@@ -26,7 +26,7 @@ class InlineExecutor:
         self._failed: dict[str, TaskError] = {}
         self._log = RunLog(rundir)
 
-    def submit(self, function: Any, *args: Any, key: str, retries: int = 2) -> Ref:
+    def submit(self, function: Any, *args: Any, key: str, retries: int = 2, near: str = "") -> Ref:
         if key in self._values or key in self._failed:
             return Ref(key)
         broken = [self._failed[r.key] for r in references(args) if r.key in self._failed]

@@ -68,14 +68,14 @@ class RemoteExecutor:
         self._settings = settings
         self._state = threading.Condition()  # guards what follows; events of the hub and of tasks notify it
         self._finished: set[str] = set()
-        self._addresses: list[str] = []
+        self._addresses: dict[str, int] = {}  # of the workers, with their processes
         self._empty_since: float | None = time.monotonic()
         self._patience = settings.opening
         self._gone = self._ready = self._failure = self._refused = ""
         self._closing = False
         self._losses = 0
         self._jobs: list[str] = []
-        self._waiting: list[tuple[Future[Any], bytes, list[Future[Any]]]] = []
+        self._waiting: list[tuple[str, Future[Any], bytes, list[Future[Any]]]] = []
         self._futures: dict[str, Future[Any]] = {}
         self._serial = itertools.count()
         self._stack = contextlib.ExitStack()
@@ -151,7 +151,7 @@ class RemoteExecutor:
 
     # -- the contract
 
-    def submit(self, function: Any, *args: Any, key: str, retries: int = 2) -> Ref:
+    def submit(self, function: Any, *args: Any, key: str, retries: int = 2, near: str = "") -> Ref:
         """``retries``: how often it is run again when its worker died at it; an exception is final."""
         ref = Ref(key)
         if key in self._futures:
@@ -163,7 +163,7 @@ class RemoteExecutor:
             self._hub.tell({"limit": [key, retries + 1]})
         with self._state:
             first = not self._waiting
-            self._waiting.append((future, packet, sources))
+            self._waiting.append(("" if sources else near, future, packet, sources))
         if first:
             self._loop.add_callback(self._send)
         return ref
@@ -176,11 +176,19 @@ class RemoteExecutor:
         return future
 
     def _send(self) -> None:
-        """Send all tasks submitted since the last call, in one message and in their order; runs in the loop."""
+        """Send all tasks submitted since the last call in their order, those that have a place first; runs in the loop.
+
+        Those need no other one. All of a place, or of none, go in one message.
+        """
         with self._state:
             tasks, self._waiting = self._waiting, []
-        futures, packets, sources = zip(*tasks, strict=True)
-        self._client.map(run, packets, sources, key=[f.key for f in futures], pure=False)
+            at = {str(pid): address for address, pid in self._addresses.items()}
+        place = {near: at.get(near.rpartition(":")[2], "") for near, *_ in tasks}
+        for address in sorted(set(place.values()), reverse=True):
+            chosen = [task for task in tasks if place[task[0]] == address]
+            _, futures, packets, sources = zip(*chosen, strict=True)
+            where = {"workers": [address], "allow_other_workers": True} if address else {}
+            self._client.map(run, packets, sources, key=[f.key for f in futures], pure=False, **where)
 
     def _on_done(self, future: Future[Any]) -> None:
         key = user_key(future.key)

@@ -21,8 +21,8 @@ from hpcms.problem.regions import Source
 from hpcms.stepping import SHARE
 
 SAMPLE = 4  # regions whose cost is asked for
-SHORTEST, LONGEST = 0.02, 0.5  # seconds of a task
-SPREAD = 64  # tasks that a sweep is to have
+SHORTEST, LONGEST = 0.1, 0.5  # seconds of a task: what it costs beside its work is about 4 ms
+FEWEST, SPREAD = 8, 64  # tasks that a sweep is to have: at least where they are short, and where they can last
 LIVE_TASKS = 10**5
 
 
@@ -129,13 +129,13 @@ def parts_of(job: Job, count: int, rows: Mapping[str, int]) -> dict[str, Part]:
 
 
 def batch_rows(cost: Array, count: int) -> int:
-    """Regions of a task that lasts up to half a second: long beside the millisecond that a task costs the scheduler.
+    """Regions of a task that lasts up to half a second: long beside the milliseconds that a task costs all who handle it.
 
     ``cost``: (sample,) expected seconds of a region. Some tens of tasks keep many workers busy as long as none is
-    shorter than 20 ms, and there are never more than ``LIVE_TASKS``.
+    shorter than 0.1 s; a few keep two or three busy; and there are never more than ``LIVE_TASKS``.
     """
     each = max(float(cost.mean()), 1e-9)
-    rows = max(SHORTEST / each, min(LONGEST / each, count / SPREAD), count / LIVE_TASKS)
+    rows = max(min(SHORTEST / each, count / FEWEST), min(LONGEST / each, count / SPREAD), count / LIVE_TASKS)
     return int(min(max(round(rows), 1), count))
 
 

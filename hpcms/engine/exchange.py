@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from hpcms.bridge.average import Average
 from hpcms.contracts import Array, Arrays, Executor, FineModel, FineRequest, Outcome, Ref, TaskRecord
-from hpcms.engine import tasks
+from hpcms.engine import placement, tasks
 from hpcms.errors import DeadlineExceeded
 from hpcms.problem.regions import Source
 from hpcms.store.commit import Entry, Sink
@@ -50,6 +50,7 @@ class Part:
     bridge: Average
     labels: Ref | None = None
     history: list[Ref] = field(default_factory=list)  # by batch: committed state
+    places: list[str] = field(default_factory=list)  # by batch: the worker that is to have it next
     trials: dict[int, dict[int, Trial]] = field(default_factory=dict)  # by step and batch: the last solve that was told
 
 
@@ -203,15 +204,30 @@ class Exchange:
                 refs.append(self.executor.submit(tasks.write, key, inputs, sink, n, b, rows, state, key=key))
         pieces = self._results(refs)
         self.records += [record for _, record in pieces]
+        self._place(iter(record for _, record in pieces))
         return [entry for entries, _ in pieces for entry in entries], tuple(record.key for _, record in pieces)
 
+    def _place(self, written: Iterator[TaskRecord]) -> None:
+        """Each batch stays with the worker that wrote it, or moves to one that had less to do in this step."""
+        seconds = placement.loads(self.records)
+        workers = sorted({r.worker for r in self.records if r.kind == "fine"})
+        for name, part in self.parts.items():
+            places = [next(written).worker for _ in part.batches]
+            costs = [seconds.get((name, b), 0.0) for b in range(len(places))]
+            part.places = placement.balanced(costs, places, workers)
+
     def recall(self, sink: Sink) -> None:
-        """After a commit: the history is what the store holds, so lost workers cost no more than one step."""
+        """After a commit: the history is what the store holds, so lost workers cost no more than one step.
+
+        It is asked of the worker that wrote it, which need not read it, or of a less busy one.
+        """
         for part in self.parts.values():
             old = part.trials.pop(sink.step, {})
             self.executor.release([*part.history, *(trial.ref for trial in old.values())])
             part.history = [
-                self.executor.submit(tasks.recall, sink, part.name, b, key=f"recall/{part.name}/{sink.step}/{b}")
-                for b in range(len(part.batches))
+                self.executor.submit(
+                    tasks.recall, sink, part.name, b, key=f"recall/{part.name}/{sink.step}/{b}", near=place
+                )
+                for b, place in enumerate(part.places or [""] * len(part.batches))
             ]
         self.open = sink.step + 1

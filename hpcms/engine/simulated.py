@@ -69,17 +69,17 @@ class SimulatedExecutor:
 
     # ------------------------------------------------------------------ tasks
 
-    def submit(self, function: Any, *args: Any, key: str, retries: int = 2) -> Ref:
+    def submit(self, function: Any, *args: Any, key: str, retries: int = 2, near: str = "") -> Ref:
         if key in self._runs:
             return Ref(key)
         now = self._driver()
         ref = self._inner.submit(function, *args, key=key, retries=retries)
         cost = time.process_time() - self._mark
         self._mark += cost  # the driver has not spent that
-        self._runs[key] = self._schedule(now, cost, [self._runs[r.key] for r in references(args)], ref)
+        self._runs[key] = self._schedule(now, cost, [self._runs[r.key] for r in references(args)], ref, near)
         return ref
 
-    def _schedule(self, now: float, cost: float, inputs: Sequence[_Run], ref: Ref) -> _Run:
+    def _schedule(self, now: float, cost: float, inputs: Sequence[_Run], ref: Ref, near: str) -> _Run:
         m = self.machine
         there = max((run.end for run in inputs), default=0.0)
         while self._at[self._free[0][1]] != self._free[0][0]:
@@ -87,8 +87,8 @@ class SimulatedExecutor:
         size = sum(run.size for run in inputs)
         moved = there + (m.latency + size / m.bandwidth if inputs else 0.0)
         worker, start = self._free[0][1], max(self._free[0][0], moved)
-        if inputs:
-            owner = max(inputs, key=lambda run: run.size).worker
+        if inputs or near:
+            owner = max(inputs, key=lambda run: run.size).worker if inputs else int(near.rpartition(":")[2])
             own = max(self._at[owner], there)
             worker, start = (owner, own) if own <= start else (worker, start)
         agent = worker % len(self._servers)

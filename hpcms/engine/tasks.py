@@ -117,9 +117,25 @@ def write(
 ) -> tuple[list[commit.Entry], TaskRecord]:  # fmt: skip
     """Write the state of a batch to the step that is about to be committed; it may be that of the step before."""
     state = solved.state if isinstance(solved, Solved) else solved
+    written_by(sink)[model, batch] = state
     return measured(key, "commit", inputs, lambda: commit.write_fine(sink, model, batch, rows, state))
 
 
 def recall(sink: commit.Sink, model: str, batch: int) -> Arrays:
-    """The committed state of a batch: the history that the next step starts from."""
-    return commit.read_fine(sink, model, batch)
+    """The committed state of a batch: the history that the next step starts from.
+
+    The process that wrote it still has it in memory; any other one reads the file.
+    """
+    kept = written_by(sink).pop((model, batch), None)
+    return commit.read_fine(sink, model, batch) if kept is None else kept
+
+
+_written: dict[tuple[str, str, int], dict[tuple[str, int], Arrays]] = {}
+
+
+def written_by(sink: commit.Sink) -> dict[tuple[str, int], Arrays]:
+    """What this process has written to the step of ``sink`` and still holds, by model and batch. Other steps are forgotten."""
+    step = (sink.root, sink.driver, sink.step)
+    if step not in _written:
+        _written.clear()
+    return _written.setdefault(step, {})

@@ -21,11 +21,15 @@ VISIBLE = 60.0
 
 @dataclass(frozen=True)
 class Sink:
-    """Where the fine arrays of a step are written, and read once the step is committed. Small; travels to workers."""
+    """Where the fine arrays of a step are written, and read once the step is committed. Small; travels to workers.
+
+    ``driver``: the token of the one that made it.
+    """
 
     root: str
     step: int
     plan: Plan
+    driver: str
 
 
 def write_fine(sink: Sink, model: str, batch: int, rows: tuple[int, int], state: Arrays) -> list[Entry]:

@@ -190,7 +190,7 @@ class RunStore:
 
     def sink(self, step: int) -> Sink:
         """The address of the fine arrays of a step: of the next one to write, of a committed one to read."""
-        return Sink(str(self.root), step, self.plan)
+        return Sink(str(self.root), step, self.plan, self._lease.mine.token)
 
     # ------------------------------------------------------------------------------------------------------- write
 

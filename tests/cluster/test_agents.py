@@ -29,7 +29,7 @@ class Counting(InlineExecutor):
     workers = 3
     asked = 0
 
-    def submit(self, function: Any, *args: Any, key: str, retries: int = 2) -> Any:
+    def submit(self, function: Any, *args: Any, key: str, retries: int = 2, near: str = "") -> Any:
         self.asked += 1
         return super().submit(function, *args, key=key, retries=retries)
 

@@ -40,7 +40,7 @@ class LastFirst(InlineExecutor):
         super().__init__(rundir)
         self.rng, self.waiting = np.random.default_rng(seed), {}
 
-    def submit(self, function: Any, *args: Any, key: str, retries: int = 2) -> Any:
+    def submit(self, function: Any, *args: Any, key: str, retries: int = 2, near: str = "") -> Any:
         self.waiting[key] = (function, args, retries)
         return Ref(key)
 
