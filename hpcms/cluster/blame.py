@@ -13,6 +13,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from hpcms.cluster import journal
 
 FOREIGN_DEATHS = 30  # a task that so many workers died around is given up whoever is to blame
+PAUSE = 0.001  # s between two messages to a worker; dask waits 5 ms, which a sweep of short tasks does again and again
 
 
 class Say(Protocol):
@@ -68,6 +69,7 @@ class Headcount(SchedulerPlugin):
         self._say = say
 
     def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        scheduler.stream_comms[worker].interval = PAUSE
         self._tell(scheduler)
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
