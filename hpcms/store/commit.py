@@ -6,6 +6,7 @@ Only the last one, an atomic rename, makes the step committed. A committed file 
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import time
@@ -332,6 +333,7 @@ def sealed_texts(root: Path, header: Header) -> tuple[Plan, str, dict[str, Any]]
         raise StorageFailure(f"resolved.json: not valid: {error}") from error
 
 
+@functools.cache
 def _version(package: str) -> str:
     try:
         return version(package)
