@@ -100,10 +100,13 @@ def resume(rundir: Path, on: str | None, generation: int | None, as_json: bool) 
 @click.option(
     "--agents", type=click.IntRange(min=1), default=1, show_default=True, help="Simulated: nodes with a queue."
 )
+@click.option(
+    "--here", is_flag=True, help="Simulated: as on this machine, whose messages and cores are measured first."
+)
 @json_option
 def plan(
     job: Path, size: str | None, on: str, settings: tuple[str, ...], plugins: bool, calibrate: bool,
-    simulate: int | None, latency: float, bandwidth: float, dispatch: float, agents: int, as_json: bool,
+    simulate: int | None, latency: float, bandwidth: float, dispatch: float, agents: int, here: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Show what a job will cost: tasks, memory, files, core-hours, critical path. Nothing is run unless simulated."""
     from hpcms import engine
@@ -115,6 +118,7 @@ def plan(
     figures = planned.json()
     if simulate:
         machine = Machine(simulate, latency, bandwidth, dispatch, agents)
+        machine = engine.here(machine) if here else machine
         with Progress() as progress:
             seen = engine.simulate(job, machine, size=size, plugins=plugins, overrides=changes, progress=progress)
         out.say(f"simulated on {simulate} workers: {amount(seen['wall_s'], 's')} wall")

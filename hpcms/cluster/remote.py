@@ -188,7 +188,7 @@ class RemoteExecutor:
         for address in sorted(set(place.values()), reverse=True):
             chosen = [task for task in tasks if place[task[0]] == address]
             _, futures, packets, sources = zip(*chosen, strict=True)
-            where = {"workers": [address], "allow_other_workers": True} if address else {}
+            where: dict[str, Any] = {"workers": [address], "allow_other_workers": True} if address else {}
             self._client.map(run, packets, sources, key=[f.key for f in futures], pure=False, **where)
 
     def _on_done(self, future: Future[Any]) -> None:

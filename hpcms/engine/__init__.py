@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 _HOME = {"Summary": "summary", "zoom": "zooming", "Plan": "planning", "plan": "planning", "simulate": "simulating"}
+_HOME["here"] = "measuring"
 _HOME |= dict.fromkeys(("resume", "run", "status"), "running")
 
 

@@ -18,7 +18,7 @@ from hpcms.engine import tasks
 from hpcms.engine.exchange import Exchange, Sent
 from hpcms.stepping import StepRejected
 
-AHEAD = 1  # tasks beyond one a worker, so that none waits for the driver
+AHEAD = 2  # tasks beyond two a worker: none waits for the driver, wherever the state of the next ones is
 
 
 class Progress(Protocol):
@@ -63,7 +63,7 @@ class Dialogue:
         """Until the scheme is done."""
         while not self.scheme.done:
             barrier = self.scheme.barrier
-            idle = max(self.host.workers + AHEAD - len(self.exchange.flight), 0)
+            idle = max(2 * self.host.workers + AHEAD - len(self.exchange.flight), 0)
             requests = self.scheme.ask(None if barrier else idle)
             sweep = len(self.scheme.sweeps)
             sent = [s for r in requests if isinstance(r, FineRequest) for s in self._send(r, sweep)]

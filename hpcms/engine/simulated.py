@@ -4,12 +4,17 @@ A task is run when it is submitted, from the same inputs that it would have on a
 after the CPU time that it took. The driver sees a result no earlier than that, so the order of arrival acts on the iterates as
 it would in a real run. The driver's own CPU time, coarse solves included, passes on its clock while the workers go on.
 
-Workers take tasks in the order of submission. A task goes to the worker that holds its inputs, unless another one could start
-it sooner with the messages counted in. What a machine takes for messages and dispatch is in ``hpcms.plan.machine``.
+Where workers, driver and scheduler share cores, what the driver and the scheduler use is not there for the workers, and the
+other way round: all clocks then run slower, by a lag that grows with that use.
+
+Workers take tasks in the order of submission. A task goes to the worker that holds its inputs, unless another one could
+start it sooner with the messages counted in, and the time until somebody sees that. What a machine takes for messages and
+dispatch is in ``hpcms.plan.machine``.
 """
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import heapq
 import time
@@ -26,6 +31,8 @@ from hpcms.contracts import Ref as AnyRef
 from hpcms.contracts import TaskRecord
 from hpcms.errors import DeadlineExceeded
 from hpcms.plan.machine import Machine
+
+STEAL = 0.1  # s until an idle worker takes what waits at another one: dask looks so often
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,18 +58,31 @@ class SimulatedExecutor:
         self._servers = [0.0] * max(machine.agents, 1)
         self._loaded: set[int] = set()
         self._now, self._mark = 0.0, time.process_time()
+        self._lag = [(0.0, 0.0)]  # from when on, and by how much the clocks are late in all
         self._epoch = time.time()
 
     # ------------------------------------------------------------------ clocks
 
     def clock(self) -> float:
-        return self._epoch + self._driver()
+        return self._wall(self._driver())
 
     def _driver(self) -> float:
         """The driver's time: what its own work has taken since the last look is added."""
         mark = time.process_time()
+        self._share(mark - self._mark)
         self._now, self._mark = self._now + mark - self._mark, mark
         return self._now
+
+    def _share(self, seconds: float) -> None:
+        """The driver or the scheduler uses a core for so long while workers do."""
+        if self.machine.cores:
+            busy = sum(at > self._now for at in self._at)
+            late = seconds * max((busy + 1) / self.machine.cores - 1.0, 0.0)
+            self._lag.append((self._now, self._lag[-1][1] + late))
+
+    def _wall(self, at: float) -> float:
+        """Seconds since the epoch."""
+        return self._epoch + at + self._lag[max(bisect.bisect(self._lag, (at, np.inf)) - 1, 0)][1]
 
     def _wait(self, until: float) -> None:
         self._now = max(self._driver(), until)
@@ -73,9 +93,12 @@ class SimulatedExecutor:
         if key in self._runs:
             return Ref(key)
         now = self._driver()
+        began = time.perf_counter()
         ref = self._inner.submit(function, *args, key=key, retries=retries)
-        cost = time.process_time() - self._mark
-        self._mark += cost  # the driver has not spent that
+        used = time.process_time() - self._mark
+        self._mark += used  # the driver has not spent that
+        cost = min(used, time.perf_counter() - began)  # threads that write files side by side use more than they last
+        self._share(1.0 / self.machine.dispatch)
         self._runs[key] = self._schedule(now, cost, [self._runs[r.key] for r in references(args)], ref, near)
         return ref
 
@@ -90,15 +113,15 @@ class SimulatedExecutor:
         if inputs or near:
             owner = max(inputs, key=lambda run: run.size).worker if inputs else int(near.rpartition(":")[2])
             own = max(self._at[owner], there)
-            worker, start = (owner, own) if own <= start else (worker, start)
+            worker, start = (owner, own) if own <= start + STEAL else (worker, start + STEAL)
         agent = worker % len(self._servers)
         self._servers[agent] = told = max(now, self._servers[agent]) + 1.0 / m.dispatch
         start = max(start, told + m.latency)
         if worker not in self._loaded and cost > 0.01 * self.first_task:
             self._loaded.add(worker)
             cost += self.first_task
-        self._at[worker] = start + cost
-        heapq.heappush(self._free, (start + cost, worker))
+        self._at[worker] = start + cost + m.overhead
+        heapq.heappush(self._free, (self._at[worker], worker))
         return _Run(start, start + cost, worker, nbytes(self._inner.value(ref)))
 
     def _end(self, ref: AnyRef) -> float:
@@ -127,7 +150,7 @@ class SimulatedExecutor:
         run = self._runs.get(record.key)
         if run is None:
             return record
-        start, end = self._epoch + run.start, self._epoch + run.end
+        start, end = self._wall(run.start), self._wall(run.end)
         return dataclasses.replace(
             record, worker=f"simulated:{run.worker}", start=start, end=end, cpu_s=run.end - run.start
         )

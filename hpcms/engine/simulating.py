@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from hpcms.contracts import Step
 from hpcms.coupling import look_at
 from hpcms.engine import running
 from hpcms.engine.build import Problem
+from hpcms.engine.loading import loading
 from hpcms.engine.planning import START, built
 from hpcms.engine.simulated import SimulatedExecutor
 from hpcms.engine.summary import ahead, efficiency, elapsed
@@ -39,11 +39,11 @@ def simulate(
     """
     loaded = load_job(Path(job), size=size, overrides=overrides, plugins=plugins)
     problem = built(loaded, _rows(loaded, machine.workers))
-    loading = _load(problem)
+    start = _load(problem)
     with tempfile.TemporaryDirectory(prefix="hpcms-simulated-") as folder:
         rundir = Path(folder) / "run"
         store = running.created(problem, rundir)
-        running.drive(problem, store, SimulatedExecutor(machine, rundir, loading), rundir, progress)
+        running.drive(problem, store, SimulatedExecutor(machine, rundir, start), rundir, progress)
         opened = open_run(rundir)
         records, steps, state_hash = opened.records(), opened.steps(), opened.head.state_hash
     wall, seen = elapsed(records), efficiency(records, machine.workers)
@@ -69,22 +69,14 @@ def _rows(job: Job, workers: int) -> dict[str, int] | None:
 
 
 def _load(problem: Problem) -> float:
-    """Load the kernels by a first solve that counts for nothing; the seconds that it takes over a second one.
-
-    Where kernels had to be compiled first, loading them is taken to last ``START``.
-    """
+    """Seconds that each worker takes to load its kernels. Where they had to be compiled, that is taken to last ``START``."""
     u, t = problem.coarse.begin(), problem.plan.times[0]
     drives = look_at(problem.coarse, Step(1, t, t, u, {}), lambda step, u: None).sites(u)
-    loading = 0.0
+    work = []
     for name, part in problem.parts.items():
         lo, hi = part.batches[0]
         ids = np.arange(lo, hi, dtype=np.int64)
         state = part.model.begin(part.source.cut(part.source.labels(), ids, part.offsets[lo:hi]))
         drive = part.bridge.lift({n: v[lo:hi] for n, v in drives[name].items()})
-        seconds = []
-        for _ in range(2):
-            began = time.process_time()
-            part.model.solve(drive, state, np.zeros(hi - lo, np.uint64))
-            seconds.append(time.process_time() - began)
-        loading += max(seconds[0] - seconds[1], 0.0)
-    return min(loading, START)
+        work.append((part.model, drive, state, np.zeros(hi - lo, np.uint64)))
+    return min(loading(work), START)

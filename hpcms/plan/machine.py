@@ -14,7 +14,9 @@ from hpcms.contracts import Array
 class Machine:
     """``latency``: s until a drive or an answer is there; ``bandwidth``: bytes/s of a worker's link; ``dispatch``: tasks a
     scheduler starts in a second; ``agents``: nodes that keep their own queue, each as fast as the scheduler; ``tick``: the
-    driver takes what has come every so many seconds; ``ahead``: tasks that wait at the workers meanwhile, over ``workers``.
+    driver takes what has come every so many seconds; ``ahead``: tasks that wait at the workers meanwhile, over ``workers``;
+    ``overhead``: s from the end of a task until its worker begins another; ``cores``: those that the workers, the driver and
+    the scheduler share, 0 where each has its own.
     """
 
     workers: int
@@ -24,6 +26,8 @@ class Machine:
     agents: int = 1
     tick: float = 0.0
     ahead: float = 0.0
+    overhead: float = 0.0
+    cores: int = 0
 
 
 @dataclass(frozen=True)

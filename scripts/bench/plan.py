@@ -5,8 +5,8 @@
 Every run is a process of its own, with its kernels compiled before. ``--full`` takes cells of 20^3 for the largest size
 (minutes). The goal: within 30 %.
 
-Then the footing on 1 and 2 local workers beside `hpcms plan --simulate` of the same, in every scheme: the time from the first
-task to the last. The goal: within 10 %.
+Then the footing on 1 and 2 local workers beside `hpcms plan --simulate --here` of the same, in every scheme: the time from the
+first task to the last. The goal: within 10 %.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def calibrate(scheme: str, workers: int, rounds: int) -> dict[str, Any]:
     settings = (*SIZES["large"], f'coupling.scheme="{scheme}"')
     walls: dict[str, list[float]] = {"simulated": [], "real": []}
     for _ in range(rounds):
-        seen = told("plan", settings, "--simulate", str(workers))["simulated"]
+        seen = told("plan", settings, "--simulate", str(workers), "--here")["simulated"]
         walls["simulated"].append(seen["wall_s"])
         with tempfile.TemporaryDirectory() as folder:
             run = told("run", settings, "--out", f"{folder}/run", on=f"local:{workers}")

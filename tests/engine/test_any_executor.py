@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from hpcms import engine
 from hpcms.cluster.inline import InlineExecutor
 from hpcms.cluster.ref import Ref, references
-from hpcms.engine import running
+from hpcms.engine import running, tasks
 from hpcms.engine.summary import Summary
 from hpcms.store.run import open_run
 
@@ -78,3 +79,28 @@ def test_the_batch_size_moves_no_bit_of_the_fields(job: Path, finished: Summary)
     usual = open_run(finished.rundir)
     for name in ("coarse/displacement", "coarse/temperature"):
         assert other.read(name).tobytes() == usual.read(name).tobytes()
+
+
+def test_history_comes_from_the_process_that_wrote_it_and_else_from_the_file(
+    job: Path, finished: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bits either way; a run that has all its history in memory reads no file."""
+    read = []
+    true = tasks.commit.read_fine
+    monkeypatch.setattr(tasks.commit, "read_fine", lambda *args: read.append(args) or true(*args))
+    assert engine.run(job, out=job.parent / "kept").state_hash == finished.state_hash
+    assert not read
+    monkeypatch.setattr(tasks, "written_by", lambda sink: {})
+    assert engine.run(job, out=job.parent / "read").state_hash == finished.state_hash
+    assert read
+
+
+def test_what_another_driver_or_step_wrote_is_forgotten(tmp_path: Path) -> None:
+    plan = object()
+    sink, state = tasks.commit.Sink(str(tmp_path), 3, plan, "one"), {"x": np.ones(2)}  # type: ignore[arg-type]
+    tasks.written_by(sink)["creep", 0] = state
+    assert tasks.written_by(dataclasses.replace(sink)) == {("creep", 0): state}
+    for other in ({"driver": "two"}, {"step": 4}, {"root": "/elsewhere"}):
+        tasks.written_by(sink)["creep", 0] = state
+        assert tasks.written_by(dataclasses.replace(sink, **other)) == {}  # type: ignore[arg-type]
+        assert tasks.written_by(sink) == {}

@@ -74,3 +74,41 @@ def test_the_command(job: Path) -> None:
 def test_more_workers_than_regions_are_refused(job: Path) -> None:
     with pytest.raises(BadInput, match="more than"):
         engine.simulate(job, Machine(10**5), overrides={"coupling.batch": "auto"})
+
+
+def test_what_the_driver_uses_is_not_there_for_workers_on_the_same_cores(tmp_path: Path) -> None:
+    """Two workers and the driver on two cores: while it works for a second, all take one and a half."""
+    took = []
+    for cores in (0, 2):
+        with SimulatedExecutor(Machine(2, cores=cores), tmp_path) as executor:
+            began = executor.clock()
+            refs = [executor.submit(work, 0.3, key=f"t{i}") for i in range(2)]
+            work(0.2)
+            executor.results(refs, 1.0)
+            took.append(executor.clock() - began)
+    assert took[0] == pytest.approx(0.3, abs=0.04)
+    assert took[1] == pytest.approx(0.3 + 0.2 / 2, abs=0.04)
+
+
+def test_a_worker_begins_the_next_task_only_after_the_overhead(tmp_path: Path) -> None:
+    with SimulatedExecutor(Machine(1, overhead=10.0), tmp_path) as executor:
+        began = executor.clock()
+        executor.results([executor.submit(work, 0.001, key=f"t{i}") for i in range(3)], 1.0)
+        assert executor.clock() - began == pytest.approx(2 * 10, abs=1)
+
+
+def test_batches_stay_with_their_worker_unless_that_is_busy_for_longer_than_stealing_takes(tmp_path: Path) -> None:
+    for seconds, workers in ((0.01, 1), (0.2, 2)):
+        with SimulatedExecutor(Machine(2), tmp_path) as executor:
+            first = executor.submit(work, 0.001, key="state")
+            keys = [executor.submit(work, seconds, first, key=f"t{i}").key for i in range(2)]
+            assert len({executor._runs[key].worker for key in keys}) == workers
+
+
+def test_a_machine_is_measured_with_tasks_that_do_nothing() -> None:
+    machine = engine.here(Machine(2, bandwidth=1e9))
+    assert (machine.workers, machine.bandwidth) == (2, 1e9)
+    assert machine.cores >= 1
+    assert 1e-5 < machine.latency < 1.0
+    assert 1.0 < machine.dispatch < 1e6
+    assert 0.0 <= machine.overhead < 1.0

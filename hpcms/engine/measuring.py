@@ -1,0 +1,66 @@
+"""What a task costs on this machine beside its work: measured with tasks that do nothing, on real workers."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from hpcms.cluster import open_executor
+from hpcms.cluster.environment import cores
+from hpcms.contracts import Executor
+from hpcms.plan.machine import Machine
+
+ROUNDS, MANY = 20, 100
+SPAN = 0.02  # s of a task beside which the next one is sent
+PATIENCE = 60.0  # s
+
+
+def spin(seconds: float) -> float:
+    """Keep a core busy for so long."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+    return seconds
+
+
+def here(machine: Machine) -> Machine:
+    """``machine`` with this one's times for messages and tasks, and its cores, which workers and driver share.
+
+    As in a run each task has a second one that takes its result out. Takes about four seconds.
+    """
+    workers = min(machine.workers, cores())
+    with tempfile.TemporaryDirectory(prefix="hpcms-measured-") as folder:
+        with open_executor("local", workers, Path(folder)) as executor:
+            serial = itertools.count()
+
+            def turn(count: int, seconds: float) -> float:
+                """Seconds from the first word to the last answer."""
+                return _turn(executor, lambda: str(next(serial)), count, seconds)
+
+            turn(MANY, 0.0)
+            alone = statistics.median(turn(1, 0.0) for _ in range(ROUNDS))
+            idle = statistics.median(turn(MANY, 0.0) for _ in range(3)) / (2 * MANY)
+            row = 12 * workers
+            beside = statistics.median(turn(row, SPAN) for _ in range(3)) - alone - row * SPAN / workers
+    return dataclasses.replace(
+        machine, latency=alone / 2, dispatch=1 / idle, overhead=max(beside / (2 * row / workers), 0.0), cores=cores()
+    )
+
+
+def _turn(executor: Executor, name: Callable[[], str], count: int, seconds: float) -> float:
+    began = time.perf_counter()
+    refs = [executor.submit(spin, seconds, key=f"spin/{name()}") for _ in range(count)]
+    told = [executor.submit(float, ref, key=f"take/{name()}") for ref in refs]
+    waiting = list(told)
+    while waiting:
+        done = {ref.key for ref in executor.done(waiting, PATIENCE)}
+        waiting = [ref for ref in waiting if ref.key not in done]
+    executor.results(told, PATIENCE)
+    took = time.perf_counter() - began
+    executor.release([*refs, *told])
+    return took
