@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 from hpcms.cluster import open_executor
@@ -34,28 +35,26 @@ def here(machine: Machine) -> Machine:
     As in a run each task has a second one that takes its result out. Takes about four seconds.
     """
     workers = min(machine.workers, cores())
-    with tempfile.TemporaryDirectory(prefix="hpcms-measured-") as folder:
-        with open_executor("local", workers, Path(folder)) as executor:
-            serial = itertools.count()
-
-            def turn(count: int, seconds: float) -> float:
-                """Seconds from the first word to the last answer."""
-                return _turn(executor, lambda: str(next(serial)), count, seconds)
-
-            turn(MANY, 0.0)
-            alone = statistics.median(turn(1, 0.0) for _ in range(ROUNDS))
-            idle = statistics.median(turn(MANY, 0.0) for _ in range(3)) / (2 * MANY)
-            row = 12 * workers
-            beside = statistics.median(turn(row, SPAN) for _ in range(3)) - alone - row * SPAN / workers
+    with (
+        tempfile.TemporaryDirectory(prefix="hpcms-measured-") as folder,
+        open_executor("local", workers, Path(folder)) as executor,
+    ):
+        turn = functools.partial(_turn, executor, itertools.count())
+        turn(MANY, 0.0)
+        alone = statistics.median(turn(1, 0.0) for _ in range(ROUNDS))
+        idle = statistics.median(turn(MANY, 0.0) for _ in range(3)) / (2 * MANY)
+        row = 12 * workers
+        beside = statistics.median(turn(row, SPAN) for _ in range(3)) - alone - row * SPAN / workers
     return dataclasses.replace(
         machine, latency=alone / 2, dispatch=1 / idle, overhead=max(beside / (2 * row / workers), 0.0), cores=cores()
     )
 
 
-def _turn(executor: Executor, name: Callable[[], str], count: int, seconds: float) -> float:
+def _turn(executor: Executor, serial: Iterator[int], count: int, seconds: float) -> float:
+    """Seconds from the first word to the last answer."""
     began = time.perf_counter()
-    refs = [executor.submit(spin, seconds, key=f"spin/{name()}") for _ in range(count)]
-    told = [executor.submit(float, ref, key=f"take/{name()}") for ref in refs]
+    refs = [executor.submit(spin, seconds, key=f"spin/{next(serial)}") for _ in range(count)]
+    told = [executor.submit(float, ref, key=f"take/{next(serial)}") for ref in refs]
     waiting = list(told)
     while waiting:
         done = {ref.key for ref in executor.done(waiting, PATIENCE)}
