@@ -111,7 +111,8 @@ class RemoteExecutor:
         self._patience = s.lost_after
         self._client = Client(self._ready, security=security(tls), set_as_default=False, timeout=60,
                               direct_to_workers=True, name="hpcms")  # fmt: skip
-        self._client.scheduler_comm.interval = 0.0  # s; by default a message waits 10 ms after the one before
+        link: Any = self._client.scheduler_comm
+        link.interval = 0.0  # s; by default a message waits 10 ms after the one before
         self._stack.callback(self._close_client)
         self._loop: Any = self._client.loop
 
