@@ -25,7 +25,7 @@ def test_tasks_are_neither_short_nor_long_nor_too_many(cost: float, count: int) 
     assert 1 <= rows <= count
     assert -(-count // rows) <= 1.5 * build.LIVE_TASKS
     if 1 < rows < count:
-        assert rows * cost >= 0.6 * min(build.SHORTEST, build.LONGEST)
+        assert rows * cost >= 0.6 * min(build.SHORTEST, count * cost / build.FEWEST)
     if rows > 1 and count < build.LIVE_TASKS:
         assert rows * cost <= 1.5 * build.LONGEST
 
@@ -39,8 +39,8 @@ def test_a_run_that_goes_on_keeps_its_batches(job: Path, monkeypatch: pytest.Mon
     out, auto = job.parent / "auto", {"coupling.batch": "auto"}
     done = engine.run(job, out=out, overrides=auto)
     rows = json.loads((out / "how.json").read_text())["rows"]
-    monkeypatch.setattr(build, "SHORTEST", 1e-9)
-    monkeypatch.setattr(build, "SPREAD", 10**9)
+    monkeypatch.setattr(build, "SHORTEST", 1e9)
+    monkeypatch.setattr(build, "FEWEST", 1)
     other = build.build(load_job(job, overrides=auto))
     assert any(part.batches[0][1] != rows[name] for name, part in other.parts.items())  # a new run would cut otherwise
     assert engine.resume(out, generation=1).state_hash == done.state_hash
