@@ -21,7 +21,7 @@ from hpcms.cluster.environment import THREAD_VARIABLES
 
 # Tasks run in a thread that is not the first, where glibc maps the memory of every larger array anew and clears it page by
 # page: 15 % of the time of small cells. With these it is kept for the next array, as in the first thread of a process.
-ALLOCATOR = {"MALLOC_ARENA_MAX": 1, "MALLOC_MMAP_THRESHOLD_": 2**22, "MALLOC_TRIM_THRESHOLD_": 2**26}
+ALLOCATOR = {"MALLOC_ARENA_MAX": 1, "MALLOC_MMAP_THRESHOLD_": 2**25, "MALLOC_TRIM_THRESHOLD_": 2**27}
 CONFIG: dict[str, Any] = {
     "distributed.scheduler.worker-ttl": "5 minutes",  # the last resort; guard.py notices a hung process much earlier
     "distributed.scheduler.work-stealing": True,
