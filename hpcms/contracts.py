@@ -298,7 +298,10 @@ class Executor(Protocol):
         ...
 
     def submit(self, function: Any, *args: Any, key: str, retries: int = 2, near: str = "") -> Ref:
-        """``near``: the worker, as a ``TaskRecord`` names it, on which the task had best run; it may run on any."""
+        """``near``: the worker, as a ``TaskRecord`` names it, on which a task that needs no other had best run.
+
+        One that needs others runs best where they are; both may run on any.
+        """
         ...
 
     def result(self, ref: Ref, timeout: float) -> Any:

@@ -101,7 +101,9 @@ def resume(rundir: Path, on: str | None, generation: int | None, as_json: bool) 
     "--agents", type=click.IntRange(min=1), default=1, show_default=True, help="Simulated: nodes with a queue."
 )
 @click.option(
-    "--here", is_flag=True, help="Simulated: as on this machine, whose messages and cores are measured first."
+    "--here",
+    is_flag=True,
+    help="Simulated: messages as on this machine, measured first; and its cores, if they suffice.",
 )
 @json_option
 def plan(

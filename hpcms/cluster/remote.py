@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
@@ -184,11 +185,14 @@ class RemoteExecutor:
         """
         with self._state:
             tasks, self._waiting = self._waiting, []
-            at = {str(pid): address for address, pid in self._addresses.items()}
-        place = {near: at.get(near.rpartition(":")[2], "") for near, *_ in tasks}
-        for address in sorted(set(place.values()), reverse=True):
-            chosen = [task for task in tasks if place[task[0]] == address]
-            _, futures, packets, sources = zip(*chosen, strict=True)
+            placed = any(near for near, *_ in tasks)
+            # Processes of two nodes may have the same number; a task at the wrong one of them is only slower.
+            at = {str(pid): address for address, pid in self._addresses.items()} if placed else {}
+        groups: dict[str, list[Any]] = defaultdict(list)
+        for near, *task in tasks:
+            groups[at.get(near.rpartition(":")[2], "")].append(task)
+        for address in sorted(groups, reverse=True):
+            futures, packets, sources = zip(*groups[address], strict=True)
             where: dict[str, Any] = {"workers": [address], "allow_other_workers": True} if address else {}
             self._client.map(run, packets, sources, key=[f.key for f in futures], pure=False, **where)
 

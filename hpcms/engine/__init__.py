@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_HOME = {"Summary": "summary", "zoom": "zooming", "Plan": "planning", "plan": "planning", "simulate": "simulating"}
-_HOME["here"] = "measuring"
+_HOME = {"Summary": "summary", "zoom": "zooming", "Plan": "planning", "plan": "planning", "simulate": "simulating",
+         "here": "measuring"}  # fmt: skip
 _HOME |= dict.fromkeys(("resume", "run", "status"), "running")
 
 

@@ -18,7 +18,7 @@ from hpcms.engine import tasks
 from hpcms.engine.exchange import Exchange, Sent
 from hpcms.stepping import StepRejected
 
-AHEAD = 2  # tasks beyond two a worker: none waits for the driver, wherever the state of the next ones is
+WAITING = 2  # tasks that wait at the workers, beside one for each: none waits for the driver, wherever its state is
 
 
 class Progress(Protocol):
@@ -63,8 +63,7 @@ class Dialogue:
         """Until the scheme is done."""
         while not self.scheme.done:
             barrier = self.scheme.barrier
-            idle = max(2 * self.host.workers + AHEAD - len(self.exchange.flight), 0)
-            requests = self.scheme.ask(None if barrier else idle)
+            requests = self.scheme.ask(None if barrier else self._room())
             sweep = len(self.scheme.sweeps)
             sent = [s for r in requests if isinstance(r, FineRequest) for s in self._send(r, sweep)]
             coarse = [r for r in requests if isinstance(r, CoarseRequest)]
@@ -76,6 +75,16 @@ class Dialogue:
                 self._tell_each(self._next(not coarse))
         if self.scheme.failed:
             raise StepRejected(self.scheme.failed)
+
+    def _room(self) -> int:
+        """How many tasks may be sent: one a worker, and others to wait there where batches outnumber the workers.
+
+        Where they do not, what waited would be work ahead that holds up the open step.
+        """
+        workers, parts = self.host.workers, self.exchange.parts.values()
+        batches = max((len(part.batches) for part in parts), default=0)
+        waiting = min(workers + WAITING, max(batches - workers, 1))
+        return max(workers + waiting - len(self.exchange.flight), 0)
 
     def _name(self, request: FineRequest | CoarseRequest, sweep: int) -> str:
         """What makes the tasks of a request unique in the run: step.attempt.sweep, or step.aREJECTIONS-serial."""

@@ -11,8 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from hpcms.cluster import open_executor
-from hpcms.cluster.environment import cores
+from hpcms.cluster import cores, open_executor
 from hpcms.contracts import Executor
 from hpcms.plan.machine import Machine
 
@@ -30,11 +29,11 @@ def spin(seconds: float) -> float:
 
 
 def here(machine: Machine) -> Machine:
-    """``machine`` with this one's times for messages and tasks, and its cores, which workers and driver share.
-
-    As in a run each task has a second one that takes its result out. Takes about four seconds.
+    """``machine`` with this one's times for messages and tasks; where it has no more workers than this one has cores, they
+    share these with the driver. Takes about ten seconds. As in a run each task has a second one that takes its result out.
     """
-    workers = min(machine.workers, cores())
+    there = cores()
+    workers = min(machine.workers, there)
     with (
         tempfile.TemporaryDirectory(prefix="hpcms-measured-") as folder,
         open_executor("local", workers, Path(folder)) as executor,
@@ -46,8 +45,9 @@ def here(machine: Machine) -> Machine:
         row = 12 * workers
         beside = statistics.median(turn(row, SPAN) for _ in range(3)) - alone - row * SPAN / workers
     return dataclasses.replace(
-        machine, latency=alone / 2, dispatch=1 / idle, overhead=max(beside / (2 * row / workers), 0.0), cores=cores()
-    )
+        machine, latency=alone / 2, dispatch=1 / idle, overhead=max(beside / (2 * row / workers), 0.0),
+        cores=there if machine.workers <= there else 0,
+    )  # fmt: skip
 
 
 def _turn(executor: Executor, serial: Iterator[int], count: int, seconds: float) -> float:

@@ -77,8 +77,9 @@ class SimulatedExecutor:
         """The driver or the scheduler uses a core for so long while workers do."""
         if self.machine.cores:
             busy = sum(at > self._now for at in self._at)
-            late = seconds * max((busy + 1) / self.machine.cores - 1.0, 0.0)
-            self._lag.append((self._now, self._lag[-1][1] + late))
+            late = seconds * ((busy + 1) / self.machine.cores - 1.0)
+            if late > 0.0:
+                self._lag.append((self._now, self._lag[-1][1] + late))
 
     def _wall(self, at: float) -> float:
         """Seconds since the epoch."""

@@ -127,7 +127,7 @@ class Coupling:
     """How the scales and the fields talk to each other. ``relaxation``: factor on the updates of staggered fields.
 
     ``agents``: each worker keeps a queue of its own, which the scheduler does not see; "auto": with very many batches.
-    ``batch``: regions of a task; "auto" takes as many as half a second needs, by the cost that the fine model tells.
+    ``batch``: regions of a task; "auto" takes as many as 0.1 to 0.5 s need, by the cost that the fine model tells.
     """
 
     scheme: str = "nested"
