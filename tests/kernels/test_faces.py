@@ -50,7 +50,8 @@ def held(path: Path) -> Iterator[subprocess.Popen[str]]:
         other.communicate()
 
 
-def test_a_kernel_takes_in_the_brick_and_leaves_the_face_for_python_alone() -> None:
+def look() -> None:
+    """In a process without a cache: with one, nothing would be compiled and nothing taken in."""
     a, b = np.arange(3, dtype=np.float32), np.ones(3, np.float32)
     before, bricks = len(krylov.dot.overloads), krylov.dot.brick  # type: ignore[attr-defined]
     assert outer(a, b) == 6.0
@@ -58,6 +59,14 @@ def test_a_kernel_takes_in_the_brick_and_leaves_the_face_for_python_alone() -> N
     (brick,) = (c for c in bricks.overloads.values() if c.signature.args[0].dtype.name == "float32")
     assert brick.library.get_pointer_to_function(brick.fndesc.llvm_func_name) == 0
     assert "wrapper" not in brick.fndesc.llvm_func_name
+    print("seen")
+
+
+def test_a_kernel_takes_in_the_brick_and_leaves_the_face_for_python_alone(tmp_path: Path) -> None:
+    here = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    for code in ("look()", "assert outer(np.ones(3, np.float32), np.ones(3, np.float32)) == 6.0; print('seen')"):
+        one = process(f"import numpy as np; from tests.kernels.test_faces import *; {code}", **here)
+        assert one.communicate(timeout=120)[0] == "seen\n"
 
 
 def test_processes_that_need_the_same_kernel_compile_it_once(tmp_path: Path) -> None:
