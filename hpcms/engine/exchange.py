@@ -210,11 +210,12 @@ class Exchange:
     def _place(self, written: Iterator[TaskRecord]) -> None:
         """Each batch stays with the worker that wrote it, or moves to one that had less to do in this step."""
         seconds = placement.loads(self.records)
-        workers = sorted({r.worker for r in self.records if r.kind == "fine"})
+        workers = sorted({r.worker for r in self.records if r.kind != "coarse"})
         for name, part in self.parts.items():
             places = [next(written).worker for _ in part.batches]
             costs = [seconds.get((name, b), 0.0) for b in range(len(places))]
-            part.places = placement.balanced(costs, places, workers)
+            equal = [1.0] * len(places)  # before the first step nobody knows
+            part.places = placement.balanced(costs if any(costs) else equal, places, workers)
 
     def recall(self, sink: Sink) -> None:
         """After a commit: the history is what the store holds, so lost workers cost no more than one step.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import partial
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcms.contracts import TaskRecord
+from hpcms.engine.exchange import Exchange, Part
 from hpcms.engine.placement import WORTH, balanced, loads
 
 COSTS = st.lists(st.floats(0.0, 10.0), min_size=1, max_size=30)
@@ -38,3 +42,16 @@ def test_the_seconds_of_a_batch_are_summed_over_a_step() -> None:
         for key, kind in [("fine/creep/1.0.0/3", "fine"), ("fine/creep/1.0.1/3", "fine"), ("coarse/1.0.0", "coarse")]
     ]
     assert loads(records) == {("creep", 3): 1.0}
+
+
+def test_before_the_first_step_all_batches_count_the_same() -> None:
+    """One worker began all regions of a model, another those of the second: each gets half of both."""
+    record = partial(TaskRecord, start=0.0, end=1.0, cpu_s=0.5, inputs=())
+    parts = {n: Part(n, None, None, None, [(b, b + 1) for b in range(4)], None) for n in "xy"}  # type: ignore[arg-type]
+    exchange = Exchange(None, parts, 0, 1.0, lambda: None)  # type: ignore[arg-type]
+    written = [
+        record(f"commit/{n}/0/{b}", "commit", worker) for n, worker in (("x", "a"), ("y", "b")) for b in range(4)
+    ]
+    exchange.records = [record("coarse/0", "coarse", "driver"), *written]
+    exchange._place(iter(written))
+    assert [Counter(parts[n].places) for n in "xy"] == [{"a": 2, "b": 2}] * 2
