@@ -49,13 +49,14 @@ class Regions:
     """A batch of R regions in which a fine model stands in.
 
     ``ids``: (R,) int64. ``phases``: (R, nx, ny, nz) uint8, index into ``names``.
-    ``spacing``: voxel edges in m.
+    ``spacing``: voxel edges in m. ``mirrored``: all phases are even along all axes, of an even number of voxels.
     """
 
     ids: Array
     phases: Array
     names: tuple[str, ...]
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mirrored: bool = False
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])

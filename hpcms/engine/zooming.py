@@ -50,6 +50,7 @@ def _solve(
     differences = {
         k: float(np.max(np.abs(answers[k] - one[k]))) / (float(np.max(np.abs(one[k]))) or 1.0) for k in model.answers
     }
+    state = getattr(model, "fields", dict)(state)
     path = folder / f"{name}-region{region}-step{step}.npz"
     np.savez_compressed(path, **{f"state_{k}": v[0] for k, v in state.items()}, **{k: v[0] for k, v in answers.items()})
     return {

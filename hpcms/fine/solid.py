@@ -12,11 +12,13 @@ import numpy as np
 
 from hpcms.contracts import Array, Arrays, Outcome, Regions, Unit
 from hpcms.errors import BadInput
+from hpcms.folded import part
 
 if TYPE_CHECKING:  # the kernels are imported where they compute: reading a job must not wait for numba
     from hpcms.kernels.creep_cell import Cell, Material, Step
 
 PLANES = {"": (0, 1, 2, 3, 4, 5), "xy": (0, 1, 5)}
+GROUPS = {"": (0, 3, 5, 6), "xy": (0, 3)}  # symmetry classes of all drives of a mirrored cell (``cell_mirror``)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Solid:
     ``displacement`` (3, nx, ny, nz) m, the fluctuation, and ``strain`` (6), both at the end of the step; ``shears``
     (6), which shears the drives have held so far. Guesses: ``trial`` and ``trial_strain``, the same of the last trial,
     and ``response`` (directions, 3, nx, ny, nz) float32, the derivative of the fluctuation by the mean strain.
+    Of mirrored regions the fields hold the part that says all: voxels (nx, ny, nz/2), with ``plane = "xy"`` (nx, ny/2, nz/2),
+    and along a halved axis one node more than voxels. ``fields`` gives the whole cell.
 
     ``dissipation`` is stress : creep increment plus the half elastic energy of the elastic increment that backward Euler
     takes out; so stress : strain increment = change of ``energy`` + ``dissipation`` in every step, and it is never negative.
@@ -107,18 +111,21 @@ class Solid:
         own = np.array([list(self.phases).index(name) for name in regions.names], np.uint8)
         phase, R = own[regions.phases], len(regions)
         solid = np.array([each.youngs_modulus > 0 for each in self.phases.values()])
-        shape = phase.shape[1:]
+        shape = nodes = phase.shape[1:]
+        if regions.mirrored:
+            shape = part(nodes, GROUPS[self.plane])
+            nodes = tuple(n if n == whole else n + 1 for n, whole in zip(shape, nodes, strict=True))
         return {
             "phase": phase,
             "loaded": np.array([load_bearing(solid[image]) for image in phase]),
             "spacing": np.tile(np.array(regions.spacing, float), (R, 1)),
             "creep_strain": np.zeros((R, *shape, 8, 6)),
-            "displacement": np.zeros((R, 3, *shape)),
+            "displacement": np.zeros((R, 3, *nodes)),
             "strain": np.zeros((R, 6)),
             "shears": np.zeros((R, 6), np.uint8),
-            "trial": np.zeros((R, 3, *shape)),
+            "trial": np.zeros((R, 3, *nodes)),
             "trial_strain": np.zeros((R, 6)),
-            "response": np.zeros((R, len(PLANES[self.plane]), 3, *shape), np.float32),
+            "response": np.zeros((R, len(PLANES[self.plane]), 3, *nodes), np.float32),
         }
 
     def solve(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
@@ -166,13 +173,16 @@ class Solid:
 
         hx, hy, hz = state["spacing"].tolist()
         cell: Cell
-        if is_mirrored(state["phase"]):
+        folded = state["creep_strain"].shape[:3] != state["phase"].shape
+        if folded or is_mirrored(state["phase"]):
             group = classes_of((state["shears"] > 0) + np.abs(strain) + np.abs(state["trial_strain"]))
             cell = MirrorCell(state["phase"], state["loaded"], (hx, hy, hz), group)
         else:
             cell = PeriodicCell(state["phase"], state["loaded"], (hx, hy, hz))
         if not (np.isfinite(strain).all() and 0.0 < temperature < np.inf and 0.0 <= dt < np.inf):
             return Step(False, "the strain, temperature or time step is out of range: shorten the step"), cell
+        if folded and not set(cell.group) <= set(GROUPS[self.plane]):
+            return Step(False, "a plane cell takes no strain 23 or 13: leave out plane"), cell
         materials = [phase.material(dt, temperature) for phase in self.phases.values()]
         solver = CreepSolver(cell, (hx, hy, hz), materials, self.tolerance, self.tangent_tolerance, self.max_iterations)
         directions = PLANES[self.plane]
@@ -198,6 +208,26 @@ class Solid:
         state["shears"][3:] |= (strain[3:] != 0.0).astype(np.uint8)
         for k, place, column in zip(PLANES[self.plane], state["response"], step.response, strict=True):
             cell.write_field(column, CLASSES[k], place)
+
+    def fields(self, state: Arrays) -> Arrays:
+        """The state with its fields at all voxels and nodes of the cells."""
+        from hpcms.kernels.cell_mirror import CLASSES, MirrorCell
+
+        shape = state["phase"].shape[1:]
+        if state["creep_strain"].shape[1:4] == shape:
+            return state
+        whole = {name: np.zeros((*value.shape[:-3], *shape), value.dtype)
+                 for name, value in state.items() if name in ("displacement", "trial", "response")}  # fmt: skip
+        whole["creep_strain"] = np.zeros((len(state["phase"]), *shape, 8, 6))
+        for r, phase in enumerate(state["phase"]):
+            hx, hy, hz = state["spacing"][r].tolist()
+            cell = MirrorCell(phase, state["loaded"][r], (hx, hy, hz), GROUPS[self.plane])
+            cell.write_history(cell.read_history(state["creep_strain"][r]), whole["creep_strain"][r])
+            for name in ("displacement", "trial"):
+                cell.write_field(cell.read_field(state[name][r], 0), 0, whole[name][r])
+            for k, field, out in zip(PLANES[self.plane], state["response"][r], whole["response"][r], strict=True):
+                cell.write_field(cell.read_field(field, CLASSES[k]), CLASSES[k], out)
+        return {**state, **whole}
 
     def cost(self, regions: Regions) -> Array:
         """Seconds of a warm solve, fitted to snow: 18 us an element, and iterations that grow with the edge of the cell.

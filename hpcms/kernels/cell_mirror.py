@@ -125,14 +125,14 @@ def _read_field(field: Array, mirror: Array, signs: Array, v: Array) -> None:
 
 
 @jit
-def _write_field(v: Array, signs: Array, field: Array) -> None:
-    """field (3, nx, ny, nz) <- the classes v at all nodes of the cell; signs: (8 reflections, classes)."""
-    _, nx, ny, nz = field.shape
-    for i in range(nx):
+def _write_field(v: Array, signs: Array, cell: Array, field: Array) -> None:
+    """field (3, ...) <- the classes v at the nodes of the ``cell``, or of a part of it; signs: (8 reflections, classes)."""
+    nx, ny, nz = cell
+    for i in range(field.shape[1]):
         x = 1 if 2 * i > nx else 0
-        for j in range(ny):
+        for j in range(field.shape[2]):
             y = 1 if 2 * j > ny else 0
-            for k in range(nz):
+            for k in range(field.shape[3]):
                 z = 1 if 2 * k > nz else 0
                 a, b, c = nx - i if x else i, ny - j if y else j, nz - k if z else k
                 row = signs[x + 2 * y + 4 * z]
@@ -273,7 +273,8 @@ class MirrorCell:
         return v.reshape(-1)
 
     def write_field(self, v: Array, shift: int, out: Array) -> None:
-        _write_field(v.reshape(len(self.group), 3, *self.tables.nodes), self.tables.all_signs[shift], out)
+        """``out``: nodes of the cell, or of the part of it that ``part`` tells; so below."""
+        _write_field(v.reshape(len(self.group), 3, *self.tables.nodes), self.tables.all_signs[shift], 2 * self.box, out)
 
     def read_history(self, history: Array) -> Array:
         vp = np.zeros((len(self.voxels), 8 * 5 * self.voxels.shape[1]))
@@ -281,7 +282,8 @@ class MirrorCell:
         return vp
 
     def write_history(self, vp: Array, out: Array) -> None:
-        write_history(vp, self.voxels, self.sheet, self.box, self.tables.images, out)
+        there = self.tables.images[:, :3] < 1 + (np.array(out.shape[:3]) > self.box)
+        write_history(vp, self.voxels, self.sheet, self.box, self.tables.images[there.all(axis=1)], out)
 
     def align(self, v: Array, shift: int) -> Array:
         """A vector of class ``shift`` (one of the group) in the order of class 0."""

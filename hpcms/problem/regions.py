@@ -66,7 +66,8 @@ class Source:
             phases = np.array([draw(self.shape, f, self.axis) for f in self.fractions(ids)]).reshape(-1, *self.shape)
         else:
             phases = np.broadcast_to(labels, (len(ids), *labels.shape)).copy()
-        return Regions(ids=np.asarray(ids, dtype=np.int64), phases=phases, names=self.names, spacing=(self.voxel,) * 3)
+        return Regions(ids=np.asarray(ids, dtype=np.int64), phases=phases, names=self.names, spacing=(self.voxel,) * 3,
+                       mirrored=bool(self.image) and self.mirror and min(phases.shape[1:]) > 1)  # fmt: skip
 
     def fractions(self, ids: Array) -> Array:
         """(R,) what is drawn in each region: ``fraction`` +- ``spread``, evenly filled by multiples of the golden ratio."""

@@ -11,6 +11,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from hpcms.contracts import Array
+from hpcms.folded import unfolded
 from hpcms.report import measures
 from hpcms.report.data import Data
 from hpcms.report.fields import WORST
@@ -79,10 +80,11 @@ def _phases(data: Data, fine: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
 
 def voxel_creep(history: Array | None, phase: Array) -> Array | None:
     """(nx, ny, nz) equivalent creep strain, the mean over the Gauss points of a voxel; history (nx, ny, nz, .., 6)."""
-    if history is None or history.ndim < 4 or history.shape[:3] != phase.shape or history.shape[-1] != 6:
+    if history is None or history.ndim < 4 or history.shape[-1] != 6:
         return None
-    size = measures.equivalent_strain(history)
-    return np.asarray(size.reshape(*phase.shape, -1).mean(axis=-1))
+    size = measures.equivalent_strain(history).reshape(*history.shape[:3], -1).mean(axis=-1)
+    size = unfolded(size, phase.shape)
+    return np.asarray(size) if size.shape == phase.shape else None
 
 
 def worst_windows(data: Data) -> list[Picture]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from hpcms.contracts import Arrays, FineModel, Regions
 from hpcms.errors import BadInput
 from hpcms.fine import solid
 from hpcms.fine.solid import Creep, Solid, SolidPhase
+from hpcms.folded import unfolded
 from hpcms.kernels import cell_mirror
 from hpcms.kernels.cell_elastic import solve_elastic
 
@@ -205,20 +208,39 @@ def test_mirrored_cell_is_the_general_one(plane: str, monkeypatch: pytest.Monkey
         [[0, -1e-3, 0, 4e-4, 0, 0]] if not plane else []
     )
     found = []
-    for general in (False, True):
+    for general, folded in ((False, False), (False, True), (True, False)):
         if general:
             monkeypatch.setattr(cell_mirror, "is_mirrored", lambda phase: False)
         model = Solid(PHASES, tolerance=1e-10, tangent_tolerance=1e-8, plane=plane)
-        state, strain = model.begin(regions(image, (1.0, 0.5, 2.0))), np.zeros(6)
+        state, strain = model.begin(replace(regions(image, (1.0, 0.5, 2.0)), mirrored=folded)), np.zeros(6)
         for step in increments:
             strain = strain + step
             answers, state = solve(model, strain, state, 20 * DAY)
         found.append((answers, state))
-    (a, s), (b, t) = found
+    (a, s), (f, p), (b, t) = found
+    for name in a:
+        assert np.array_equal(a[name], f[name]), name
+    whole = model.fields(p)
+    for name in ("creep_strain", "displacement", "trial", "response"):
+        assert p[name].size < 0.8 * s[name].size, name
+        np.testing.assert_allclose(whole[name], s[name], rtol=0, atol=1e-14 * np.abs(s[name]).max(), err_msg=name)
+    size = np.linalg.norm(p["creep_strain"][0], axis=(-1, -2))
+    np.testing.assert_allclose(
+        unfolded(size, image[0].shape), np.linalg.norm(s["creep_strain"][0], axis=(-1, -2)), rtol=1e-12
+    )
     for name in a:
         np.testing.assert_allclose(a[name], b[name], rtol=0, atol=2e-6 * np.abs(b[name]).max(), err_msg=name)
     np.testing.assert_allclose(a["stress"], b["stress"], rtol=0, atol=1e-9 * np.abs(b["stress"]).max())
     np.testing.assert_allclose(s["creep_strain"], t["creep_strain"], atol=1e-7 * np.abs(t["creep_strain"]).max())
+
+
+def test_a_folded_plane_cell_takes_no_other_shear() -> None:
+    model = Solid(PHASES, plane="xy")
+    state = model.begin(replace(regions(mirrored(foam(5, (3, 4, 2)))[None]), mirrored=True))
+    _, after, (outcome,) = model.solve(drive(np.array([1e-3, 0, 0, 1e-4, 0, 0]), DAY), state, np.zeros(1, np.uint64))
+    assert not outcome.ok
+    assert "leave out plane" in outcome.reason
+    assert not any(after[name].any() for name in ("creep_strain", "displacement", "response"))
 
 
 def test_batch_order_and_repetition_change_no_bit() -> None:
