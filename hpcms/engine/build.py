@@ -21,7 +21,7 @@ from hpcms.problem.regions import Source
 from hpcms.stepping import SHARE
 
 SAMPLE = 4  # regions whose cost is asked for
-SHORTEST, LONGEST = 0.1, 0.5  # seconds of a task: what it costs beside its work is about 4 ms
+SHORTEST, LONGEST = 0.2, 0.5  # seconds of a task that solves; one that iterates takes half, and 4 ms beside its work
 FEWEST, SPREAD = 8, 64  # tasks that a sweep is to have: at least where they are short, and where they can last
 LIVE_TASKS = 10**5
 
@@ -132,7 +132,7 @@ def batch_rows(cost: Array, count: int) -> int:
     """Regions of a task that lasts up to half a second: long beside the milliseconds that a task costs all who handle it.
 
     ``cost``: (sample,) expected seconds of a region. Some tens of tasks keep many workers busy as long as none is
-    shorter than 0.1 s; a few keep two or three busy; and there are never more than ``LIVE_TASKS``.
+    shorter than 0.2 s; a few keep two or three busy; and there are never more than ``LIVE_TASKS``.
     """
     each = max(float(cost.mean()), 1e-9)
     rows = max(min(SHORTEST / each, count / FEWEST), min(LONGEST / each, count / SPREAD), count / LIVE_TASKS)

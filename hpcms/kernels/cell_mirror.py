@@ -21,7 +21,7 @@ from hpcms.kernels import jit
 from hpcms.kernels.elements import blocks_of, corners, read_history, write_history
 from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
 from hpcms.kernels.hex8_creep import tangent
-from hpcms.kernels.krylov import NEARLY, WINDOW, Operator, Stop, advance, direct, dot, settled
+from hpcms.kernels.krylov import NEARLY, Operator, Stop, advance, direct, dot, settled
 from hpcms.kernels.waves import green_of_classes, wave
 
 CLASSES = (0, 0, 0, 6, 5, 3)  # of the strain components 11 22 33 23 13 12
@@ -74,14 +74,14 @@ def _collect(f: Array, signs: Array, faces: Array, r: Array) -> None:
 @jit
 def _conjugate(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, geo: Array, signs: Array, faces: Array,
                classes: Array, X: Array, Y: Array, Z: Array, inverse: Array, r: Array, x: Array, goal: float, energy: float,
-               share: float, least: float, limit: int) -> tuple[int, float]:  # fmt: skip
+               share: float, least: float, limit: int, window: int) -> tuple[int, float]:  # fmt: skip
     """``MirrorCell.conjugate``, all of it compiled."""
     z, p, q = np.empty_like(r), np.zeros_like(r), np.empty_like(r)
     w = np.zeros((3, signs.shape[0] * r.shape[2] + 1), r.dtype)
     f, work, other, old = np.empty_like(w), np.empty(2 * r.shape[2], r.dtype), np.empty(r.shape[2], r.dtype), 1.0
     zero, total = np.zeros((signs.shape[0], 6), r.dtype), np.zeros((signs.shape[0], 6))
     r1, x1, z1, p1, q1 = r.reshape(-1), x.reshape(-1), z.reshape(-1), p.reshape(-1), q.reshape(-1)
-    size, drops = dot(r1, r1), np.zeros(WINDOW)
+    size, drops = dot(r1, r1), np.zeros(window)
     for iteration in range(limit):
         if size <= goal * goal:
             return iteration, energy
@@ -258,7 +258,7 @@ class MirrorCell:
         X, Y, Z = t.waves
         steps, energy = _conjugate(self.conn, self.sheet, *operator, t.signs[shift], t.faces[shift], t.classes[shift],
                                    X, Y, Z, self.inverse, self._vector(r), self._vector(x), stop.goal, stop.energy, stop.share,
-                                   stop.least, stop.limit)  # fmt: skip
+                                   stop.least, stop.limit, stop.window)  # fmt: skip
         return x, steps, energy
 
     def strains(self, strain: Array) -> Array:

@@ -13,7 +13,7 @@ from hpcms.contracts import Array
 from hpcms.kernels.elements import blocks_of, corners, read_history, write_history
 from hpcms.kernels.green_vector import GreenVector
 from hpcms.kernels.hex8_creep import tangent
-from hpcms.kernels.krylov import NEARLY, WINDOW, Operator, Stop, advance, direct, dot, settled
+from hpcms.kernels.krylov import NEARLY, Operator, Stop, advance, direct, dot, settled
 
 
 class PeriodicCell:
@@ -46,7 +46,7 @@ class PeriodicCell:
     def conjugate(self, operator: Operator, r: Array, shift: int, stop: Stop) -> tuple[Array, int, float]:
         """Conjugate gradients for K x = r in the precision of r, which is used up: x, the iterations, the energy left."""
         w, f = np.zeros((3, self.length // 3), r.dtype), np.empty((3, self.length // 3), r.dtype)
-        z, x, p, old, drops = np.zeros_like(r), np.zeros_like(r), w.reshape(-1), 1.0, np.zeros(WINDOW)
+        z, x, p, old, drops = np.zeros_like(r), np.zeros_like(r), w.reshape(-1), 1.0, np.zeros(stop.window)
         zero, total, energy = np.zeros((1, 6), r.dtype), np.zeros((1, 6)), stop.energy
         residual, answer = (a.reshape(3, -1)[:, :-1].reshape(3, *self.cell) for a in (r, z))
         for iteration in range(stop.limit):

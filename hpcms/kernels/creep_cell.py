@@ -18,7 +18,7 @@ from hpcms.kernels.cell_mirror import CLASSES, MirrorCell
 from hpcms.kernels.cell_periodic import PeriodicCell
 from hpcms.kernels.hex8_creep import evaluate, settle, tangent
 from hpcms.kernels.hex8_points import LANES, geometry
-from hpcms.kernels.krylov import Operator, Stop, dot, norm
+from hpcms.kernels.krylov import SHORT, WINDOW, Operator, Stop, dot, norm
 
 ENGINEERING = np.array([1.0, 1.0, 1.0, 2.0**0.5, 2.0**0.5, 2.0**0.5])  # Mandel strain -> 11 22 33 and twice the shears
 SOFTER = 0.3  # bulk modulus of the preconditioner over that of creeping ice: voids take part in the dilatation
@@ -164,7 +164,7 @@ class CreepSolver:
         if not np.isfinite(solved.residual):
             return self.step(start)
         solved.ok, solved.reason = True, "condensed"
-        self._respond(solved, start)
+        self._respond(solved, start, SHORT)
         self._polish(solved, start)
         self._settle(solved, start)
         return solved
@@ -261,7 +261,7 @@ class CreepSolver:
         f, stress = self._multiply(x, self._shift(i), np.eye(6)[i])
         return f, stress, float(stress[i]) * self.cell.volume + dot(x, f)
 
-    def _response(self, x: Array, i: int, mu: float) -> tuple[Array, Array, Array, int]:
+    def _response(self, x: Array, i: int, mu: float, window: int) -> tuple[Array, Array, Array, int]:
         """The response to the unit strain i from the first iterate x, its forces, its mean stress and the iterations."""
         f, stress, energy = self._condensed(x, i)
         count, share, least = 0, 0.1 * self.loose, 0.1 * self.loose * SLIGHT * mu * self.cell.volume
@@ -270,7 +270,7 @@ class CreepSolver:
             x = np.zeros_like(x)
             f, stress, energy = self._condensed(x, i)
         for operator in (self.single, self.double):
-            stop = Stop(rounding, energy, share, least)
+            stop = Stop(rounding, energy, share, least, window=window)
             d, steps, left = self.cell.conjugate(operator, -f.astype(operator.moduli.dtype), self._shift(i), stop)
             if steps == 0:
                 break
@@ -282,12 +282,12 @@ class CreepSolver:
                 break
         return x, f, stress, count
 
-    def _respond(self, solved: Step, start: Start) -> None:
+    def _respond(self, solved: Step, start: Start, window: int = WINDOW) -> None:
         """Responses to unit mean strains, and from them the condensed tangent."""
         cell, x, mu = self.cell, start.response.copy(), self._refer()
         stress, f = np.zeros((len(x), 6)), np.zeros_like(x)
         for k, i in enumerate(start.directions):
-            x[k], f[k], stress[k], steps = self._response(x[k], i, mu)
+            x[k], f[k], stress[k], steps = self._response(x[k], i, mu, window)
             solved.linear += steps
         # <(e_k + B x_k) : C : (e_l + B x_l)>: the error of x enters squared
         for k, i in enumerate(start.directions):

@@ -9,7 +9,7 @@ import numpy as np
 from hpcms.contracts import Array
 from hpcms.kernels import jit
 
-WINDOW = 10  # steps
+WINDOW, SHORT = 10, 4  # steps by which it is judged whether an energy has settled; where an estimate is enough
 NEARLY = 1e-3  # a preconditioned residual r.z below this part of the accepted error of the energy needs no step
 
 
@@ -43,13 +43,13 @@ def advance(alpha: float, p: Array, q: Array, x: Array, r: Array) -> float:
 
 @jit
 def settled(drops: Array, iteration: int, drop: float, accepted: float) -> bool:
-    """Whether the energy has settled. ``drops``: its last ``WINDOW`` decreases, updated with ``drop``.
+    """Whether the energy has settled. ``drops``: its last few decreases, updated with ``drop``.
 
     A step lowers the energy by alpha r.z, and what is still to come is about what the last steps brought (Hestenes and
     Stiefel 1952; Strakos and Tichy 2002): settled when they are together below ``accepted``.
     """
-    drops[iteration % WINDOW] = drop
-    return iteration + 1 >= WINDOW and drops.sum() <= accepted
+    drops[iteration % drops.size] = drop
+    return iteration + 1 >= drops.size and drops.sum() <= accepted
 
 
 class Operator(NamedTuple):
@@ -65,7 +65,7 @@ class Stop(NamedTuple):
     """When conjugate gradients for K x = r from x = 0 stop: at a residual of ``goal``, or where the energy has settled.
 
     ``energy`` is twice the potential that is minimised, at the start; it has settled when what still comes is below
-    ``share`` of it or below ``least``.
+    ``share`` of it or below ``least``, judged by the last ``window`` steps.
     """
 
     goal: float
@@ -73,6 +73,7 @@ class Stop(NamedTuple):
     share: float = 0.0
     least: float = 0.0
     limit: int = 3000
+    window: int = WINDOW
 
 
 def norm(a: Array) -> float:
