@@ -81,6 +81,7 @@ def homogenize(
     fluid: Mapping[Phase, float] | None = None,
     viscosity: Mapping[Phase, float | str] | None = None,
     max_iterations: int = 2000,
+    threads: int = 1,
 ) -> Homogenized:
     """Effective property of ``image`` (an array or a file), whose labels are the keys of the phases.
 
@@ -91,6 +92,7 @@ def homogenize(
     ``images.crop``; ``mirror``: reflect the image to a periodic cell. ``load``: one unit load or "all". ``spacing``:
     voxel edges in m, 1 if left out. ``boundary``: "periodic", "displacement" (or temperature) or "traction" (or flux)
     prescribed; flows are periodic. ``tolerance``: relative residual, 1e-6, for ``viscosity`` 1e-4 if left out.
+    ``threads``: cores for a periodic stiffness or a conductivity (which takes memory for each); they change no digit.
     Raises ``BadInput`` before any work, ``NumericalFailure`` if a load does not converge.
     """
     given = {"elastic": elastic, "conductivity": conductivity, "fluid": fluid, "viscosity": viscosity}
@@ -99,15 +101,19 @@ def homogenize(
     tolerance = wanted.tolerance if tolerance is None else tolerance
     voxels.check_tolerance(tolerance)
     voxels.check_boundary(boundary)
-    if isinstance(max_iterations, bool) or not isinstance(max_iterations, int) or max_iterations < 1:
-        raise BadInput(f"max_iterations: must be a whole number >= 1 (got {max_iterations!r})")
+    for name, number in (("max_iterations", max_iterations), ("threads", threads)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise BadInput(f"{name}: must be a whole number >= 1 (got {number!r})")
     edges = voxels.checked_spacing(spacing)
     labels = voxels.labels(image, threshold, crop, mirror, dataset)
     phase, used = voxels.indexed(labels, values, rest=wanted.rest is not None)
     own = [values.get(name, wanted.rest) for name in used]
     wanted.admit(own, boundary, loads)
-    memory.refuse_beyond("homogenize", phase.size * wanted.bytes[boundary], "crop the image or make its voxels coarser")
-    return _solved(wanted, Cell(phase, own, edges, loads, tolerance, max_iterations, boundary), used)
+    copies = min(threads, len(loads)) if wanted.side_by_side else 1
+    memory.refuse_beyond(
+        "homogenize", copies * phase.size * wanted.bytes[boundary], "crop the image or make its voxels coarser"
+    )
+    return _solved(wanted, Cell(phase, own, edges, loads, tolerance, max_iterations, boundary, threads), used)
 
 
 def _property(given: Mapping[str, Any]) -> tuple[Property, dict[str, Any]]:

@@ -26,7 +26,8 @@ Solved = tuple[Array, tuple[Outcome, ...]]
 
 @dataclass(frozen=True)
 class Cell:
-    """``phase``: (nx, ny, nz) places in ``values``; ``loads``: names of the property; ``limit``: iterations a load."""
+    """``phase``: (nx, ny, nz) places in ``values``; ``loads``: names of the property; ``limit``: iterations a load;
+    ``threads``: at most so many, where the solver of the property can use them."""
 
     phase: Array
     values: list[Any]
@@ -35,6 +36,7 @@ class Cell:
     tolerance: float
     limit: int
     boundary: str = "periodic"
+    threads: int = 1
 
 
 class Property(ABC):
@@ -46,6 +48,7 @@ class Property(ABC):
     tolerance: ClassVar[float] = 1e-6
     rest: ClassVar[Any] = None  # what a label is that was not named; None: every label must be
     bytes: ClassVar[dict[str, float]]
+    side_by_side: ClassVar[bool] = False  # whether threads solve loads at once, each with memory of its own
 
     @abstractmethod
     def value(self, given: Any) -> Any:
@@ -86,6 +89,7 @@ class Conductivity(Property):
     tensors, loads = ("conductivity",), AXES
     wanted = "a conductivity >= 0 in W/(m K), or a symmetric 3 x 3 tensor without negative eigenvalues"
     bytes: ClassVar = {"periodic": 155.0, "displacement": 120.0, "traction": 205.0}
+    side_by_side = True
 
     def value(self, given: Any) -> Any:
         k = _real(given)
@@ -102,7 +106,8 @@ class Conductivity(Property):
         stop = (cell.tolerance, cell.limit)
         k = np.array(cell.values) if _all_numbers(cell.values) else self._matrices(cell.values)
         if k.ndim == 1 or cell.boundary != "periodic":
-            found = cell_scalar.effective(cell.phase, k, cell.spacing, *stop, axes=axes, boundary=cell.boundary)
+            found = cell_scalar.effective(cell.phase, k, cell.spacing, *stop, axes=axes, boundary=cell.boundary,
+                                          threads=cell.threads)  # fmt: skip
         else:
             found = cell_conductor.anisotropic(cell.phase, k, cell.spacing, *stop, axes)
         return found.conductivity, found.outcomes
@@ -137,7 +142,7 @@ class Stiffness(Property):
     def solve(self, cell: Cell) -> Solved:
         moduli = np.array(cell.values) if self._isotropic(cell.values) else self._matrices(cell.values)
         columns = [STRAINS.index(load) for load in cell.loads]
-        solver = ElasticCell(cell.phase, moduli, cell.spacing, cell.boundary)
+        solver = ElasticCell(cell.phase, moduli, cell.spacing, cell.boundary, threads=cell.threads)
         C, states = solver.stiffness(columns, cell.tolerance, cell.limit)
         ends = (outcome(float(s.residual), cell.tolerance, s.iterations, cell.limit) for s in states)
         return C, tuple(ends)

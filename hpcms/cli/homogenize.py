@@ -66,6 +66,9 @@ SHOWN = {
     "--boundary", type=click.Choice(BOUNDARIES), default="periodic", show_default=True,
     help="Periodic; or the boundary moves as in a uniform material; or it carries a uniform stress (heat flux).",
 )  # fmt: skip
+@click.option(
+    "--threads", type=click.IntRange(1), help="Cores for a stiffness or conductivity; default: 1. Not with --law."
+)
 @click.option("--dataset", help="Path of the array in a .h5 file or a Zarr group.")
 @json_option
 def homogenize(image: Path, law: tuple[str, ...], as_json: bool, **options: Any) -> None:
@@ -92,9 +95,9 @@ def homogenize(image: Path, law: tuple[str, ...], as_json: bool, **options: Any)
     given = {name: options.pop(name) for name in READERS}
     named = [name for name, texts in given.items() if texts]
     if law:
-        limit = options.pop("max_iterations")
-        if named or limit is not None:
-            raise BadInput(f"--law goes without --{(named or ['max-iterations'])[0]}")
+        named += [name for name in ("max_iterations", "threads") if options.pop(name) is not None]
+        if named:
+            raise BadInput(f"--law goes without --{named[0].replace('_', '-')}")
         from hpcms.cli.loading import show_path
 
         show_path(image, law, options, Output(as_json))

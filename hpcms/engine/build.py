@@ -24,6 +24,7 @@ SAMPLE = 4  # regions whose cost is asked for
 SHORTEST, LONGEST = 0.2, 0.5  # seconds of a task that solves; one that iterates takes half, and 4 ms beside its work
 FEWEST, SPREAD = 8, 64  # tasks that a sweep is to have: at least where they are short, and where they can last
 LIVE_TASKS = 10**5
+EVEN = 4  # the number of tasks is a multiple of this, so that few workers have equal shares
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,10 @@ def batch_rows(cost: Array, count: int) -> int:
     shorter than 0.2 s; a few keep two or three busy; and there are never more than ``LIVE_TASKS``.
     """
     each = max(float(cost.mean()), 1e-9)
-    rows = max(min(SHORTEST / each, count / FEWEST), min(LONGEST / each, count / SPREAD), count / LIVE_TASKS)
-    return int(min(max(round(rows), 1), count))
+    rows = max(min(SHORTEST / each, count / FEWEST), min(LONGEST / each, count / SPREAD), count / LIVE_TASKS, 1.0)
+    tasks = max(round(count / rows), 1)
+    tasks += -tasks % EVEN if tasks > EVEN else 0
+    return max(-(-count // tasks), 1)
 
 
 def fine_model(job: Job, name: str) -> FineModel:

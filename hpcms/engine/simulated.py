@@ -33,6 +33,7 @@ from hpcms.errors import DeadlineExceeded
 from hpcms.plan.machine import Machine
 
 STEAL = 0.1  # s until an idle worker takes what waits at another one: dask looks so often
+WORTH = 2.0  # times its own length that a task must have to wait before it is moved from where its inputs are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +115,8 @@ class SimulatedExecutor:
         if inputs or near:
             owner = max(inputs, key=lambda run: run.size).worker if inputs else int(near.rpartition(":")[2])
             own = max(self._at[owner], there)
-            worker, start = (owner, own) if own <= start + STEAL else (worker, start + STEAL)
+            stays = own <= start + max(STEAL, WORTH * cost)
+            worker, start = (owner, own) if stays else (worker, start + STEAL)
         agent = worker % len(self._servers)
         self._servers[agent] = told = max(now, self._servers[agent]) + 1.0 / m.dispatch
         start = max(start, told + m.latency)

@@ -18,6 +18,7 @@ from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
 
 Triple = tuple[int, int, int]
 SINGLE = 1e-5  # the smallest reduction of a residual that single precision is asked for
+TRANSFORM = 0.5  # work of the transforms of a plane, over that of the nodes of the fullest one
 ROWS = 32  # nodes along x from which on recursions beat waves
 
 
@@ -73,8 +74,13 @@ class Box:
             list(pool.map(lambda part: kernel(part, *rest), np.array_split(tasks, self.threads)))
 
     def tasks(self, active: Array, length: int) -> Array:
-        """(tasks, 3): cells cut into as many stretches as there are threads."""
-        edges = np.linspace(0, length, (self.threads if len(active) < 4 * self.threads else 1) + 1).astype(np.int64)
+        """(tasks, 3): cells cut into as many stretches as there are threads, of planes by the nodes on them."""
+        count = self.threads if len(active) < 4 * self.threads else 1
+        edges = np.linspace(0, length, count + 1).astype(np.int64)
+        if count > 1 and length == self.nodes[0]:
+            nodes = np.diff(self.support.start) / 3
+            work = np.cumsum(nodes + TRANSFORM * nodes.max())
+            edges[1:-1] = np.searchsorted(work, np.linspace(0.0, work[-1], count + 1)[1:-1])
         cuts = [(m, a, b) for m in active for a, b in pairwise(edges)]
         return np.array(cuts, np.int64).reshape(-1, 3)
 

@@ -10,6 +10,8 @@ streaming is the time that the reads and writes of vectors and waves take beyond
 from __future__ import annotations
 
 import argparse
+import statistics
+import time
 from typing import Any
 
 import measure
@@ -86,6 +88,20 @@ def six(n: int, repeats: int, whole: bool) -> dict[str, Any]:
     ) | {"six_by_one": all_six / one}
 
 
+def threads(n: int, mirrored: bool, repeats: int) -> dict[str, Any]:
+    """One load with two threads beside one, in turns: what the wall gains."""
+    phase, moduli = sphere(n, 0 if mirrored else n // 5), np.array([lame(1.0), lame(10.0)])
+    walls: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(repeats + 1):
+        for count, found in walls.items():
+            began = time.perf_counter()
+            state = ElasticCell(phase, moduli, threads=count).solve(np.eye(6)[0], 1e-6)
+            found.append(time.perf_counter() - began)
+    one, two = (statistics.median(found[1:]) for found in walls.values())
+    name = f"elastic {n} two threads, {'mirrored' if mirrored else 'general'}"
+    return row(name, two, state.iterations, phase.size, None, None, None, None) | {"two_threads": one / two}
+
+
 def conduction(n: int, contrast: float, mirrored: bool, yardstick: measure.Yardstick, repeats: int) -> dict[str, Any]:
     """One gradient of one cell."""
     phase, k = sphere(n, 0 if mirrored else n // 5), np.array([1.0, contrast])
@@ -152,8 +168,9 @@ def main() -> None:
                 print(measure.table(rows[-1:]), flush=True)
     rows += [six(64, repeats, True), six(64, repeats, False)]
     for mirrored in (True, False):
+        rows.append(threads(128, mirrored, repeats))
         rows.append(conduction(128 if chosen.full else 64, 100.0, mirrored, yardstick, repeats))
-    measure.finish(rows, (*measure.COLUMNS, "six_by_one"))
+    measure.finish(rows, (*measure.COLUMNS, "six_by_one", "two_threads"))
 
 
 if __name__ == "__main__":

@@ -227,6 +227,8 @@ def test_homogenize_elastic_units_are_optional(laminate: Path) -> None:
         (["--viscosity", "0=1", "--max-iterations", "0"], "max-iterations"),
         (["--law", "0=elastic:E=1", "--fluid", "0=1"], "--law goes without --fluid"),
         (["--law", "0=elastic:E=1", "--max-iterations", "3"], "--law goes without --max-iterations"),
+        (["--law", "0=elastic:E=1", "--threads", "2"], "--law goes without --threads"),
+        (["--elastic", "0=1,0.3", "--threads", "0"], "threads"),
     ],
 )
 def test_homogenize_bad_options(laminate: Path, options: list[str], expected: str) -> None:

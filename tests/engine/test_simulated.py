@@ -101,7 +101,7 @@ def test_batches_stay_with_their_worker_unless_that_is_busy_for_longer_than_stea
     for seconds, workers in ((0.01, 1), (0.2, 2)):
         with SimulatedExecutor(Machine(2), tmp_path) as executor:
             first = executor.submit(work, 0.001, key="state")
-            keys = [executor.submit(work, seconds, first, key=f"t{i}").key for i in range(2)]
+            keys = [executor.submit(work, seconds, first, key=f"t{i}").key for i in range(4)]
             assert len({executor._runs[key].worker for key in keys}) == workers
 
 

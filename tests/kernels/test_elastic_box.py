@@ -110,11 +110,25 @@ def test_exchanged_axes_are_solved_once() -> None:
     np.testing.assert_allclose(C, direct, atol=1e-8 * C.max())
 
 
-def test_threads_do_not_change_the_bits() -> None:
-    phase = (np.random.default_rng(3).random((33, 12, 10)) < 0.3).astype(np.uint8)
-    one, two = (ElasticCell(phase, MODULI, threads=t).solve(np.array([1.0, 0, 0, 0.2, 0, 0])) for t in (1, 2))
-    assert one.stress.tobytes() == two.stress.tobytes()
-    assert one.displacement.tobytes() == two.displacement.tobytes()
+@pytest.mark.parametrize("phase", [(np.random.default_rng(3).random((33, 12, 10)) < 0.3).astype(np.uint8), sphere(16)])
+def test_threads_do_not_change_the_bits(phase: np.ndarray) -> None:
+    one, *others = (
+        ElasticCell(phase, MODULI, threads=t).solve(np.array([1.0, 0, 0, 0.2, 0, 0])) for t in (1, 2, 3, 50)
+    )
+    for other in others:
+        assert one.stress.tobytes() == other.stress.tobytes()
+        assert one.displacement.tobytes() == other.displacement.tobytes()
+
+
+def test_threads_share_the_nodes_of_a_window() -> None:
+    """Half of the planes of a mirrored sphere hold more than two thirds of its nodes."""
+    cell = ElasticCell(sphere(32), MODULI, threads=2)
+    box = cell.box(cell.kinds[0])
+    tasks = box.tasks(np.arange(1), box.nodes[0])
+    assert cell.frame.mirrored
+    assert [*tasks[:, 1], box.nodes[0]] == [0, *tasks[:, 2]]
+    nodes = [int(box.support.start[b] - box.support.start[a]) for _, a, b in tasks]
+    assert 0.4 < nodes[0] / sum(nodes) < 0.62
 
 
 def test_isotropic_phases_given_as_stiffness_change_nothing() -> None:
