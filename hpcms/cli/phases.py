@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:  # numpy is imported where numbers are read: a list of command
     from hpcms.contracts import Array
 
 ROOT = 2.0**0.5
+PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d\d?)?")
 
 
 def by_phase(option: str, given: tuple[str, ...], read: Callable[[str, str], Any]) -> dict[str, Any] | None:
@@ -95,6 +97,8 @@ def fluid(where: str, text: str) -> float:
 
 
 def number(where: str, value: str, symbol: str) -> float:
+    if PLAIN.fullmatch(value.strip()):  # no unit, so no need to wait for what reads units
+        return float(value)
     from hpcms.job.units import QuantityError, si_or_number
 
     try:

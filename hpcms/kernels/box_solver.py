@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from hpcms.kernels.box_elastic import Contrast, forces, remain, update
 from hpcms.kernels.box_green import Cells, Green, Support, ahead, along_waves, displacements
 from hpcms.kernels.box_rows import along_rows, coefficients
 from hpcms.kernels.box_waves import axis, wave_numbers, weights
+from hpcms.kernels.crew import Crew
 from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
 
 Triple = tuple[int, int, int]
@@ -30,9 +30,9 @@ class Box:
     """
 
     def __init__(self, shape: Triple, nodes: Triple, mirrored: bool, spacing: Array, moduli: tuple[float, float],
-                 label: Array, extent: Array, table: Array, kind: Any, threads: int = 1) -> None:  # fmt: skip
+                 label: Array, extent: Array, table: Array, kind: Any, crew: Crew | None = None) -> None:  # fmt: skip
         axes = [axis(n, b, mirrored, kind) for n, b in zip(shape, nodes, strict=True)]
-        self.kind, self.threads, self.mirrored = np.dtype(kind), threads, mirrored
+        self.kind, self.crew, self.mirrored = np.dtype(kind), crew or Crew(1), mirrored
         self.contrast = Contrast(label, extent, table.astype(kind), spacing)
         self.support = support_of(extent, nodes, (axes[0].centre, axes[1].centre, axes[2].centre))
         X, Y, Z = (axis_symbol(2.0 * np.pi / n * wave_numbers(n), h) for n, h in zip(shape, spacing, strict=True))
@@ -67,15 +67,11 @@ class Box:
 
     def run(self, kernel: Any, tasks: Array, *rest: Any) -> None:
         """The kernel on all tasks; several threads share them, each task is done by one."""
-        if self.threads == 1:
-            kernel(tasks, *rest)
-            return
-        with ThreadPoolExecutor(self.threads) as pool:
-            list(pool.map(lambda part: kernel(part, *rest), np.array_split(tasks, self.threads)))
+        self.crew.run(lambda part: kernel(part, *rest), np.array_split(tasks, self.crew.size))
 
     def tasks(self, active: Array, length: int) -> Array:
         """(tasks, 3): cells cut into as many stretches as there are threads, of planes by the nodes on them."""
-        count = self.threads if len(active) < 4 * self.threads else 1
+        count = self.crew.size if len(active) < 4 * self.crew.size else 1
         edges = np.linspace(0, length, count + 1).astype(np.int64)
         if count > 1 and length == self.nodes[0]:
             nodes = np.diff(self.support.start) / 3

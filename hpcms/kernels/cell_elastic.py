@@ -23,6 +23,7 @@ from hpcms.kernels.box_green import Cells
 from hpcms.kernels.box_solver import Box, extents, refined
 from hpcms.kernels.cell_elastic_frame import CLASSES, framed
 from hpcms.kernels.cell_elastic_walls import WalledCell
+from hpcms.kernels.crew import Crew
 from hpcms.kernels.green_vector import GreenVector
 
 BOUNDARIES = ("periodic", "displacement", "traction")
@@ -65,7 +66,7 @@ class ElasticCell:
             return
         self.frame = framed(phase, self.moduli, spacing, mirror)
         self.kinds = [np.dtype(k) for k in ((np.float64,) if double else (np.float32, np.float64))]
-        self.threads = threads
+        self.crew = Crew(threads)
         self.boxes: dict[Any, Box] = {}
 
     def box(self, kind: Any) -> Box:
@@ -73,7 +74,7 @@ class ElasticCell:
         if kind not in self.boxes:
             f = self.frame
             self.boxes[kind] = Box(f.shape, f.nodes, f.mirrored, f.spacing, f.reference, f.label[None],
-                                   extents(f.differs[f.label]), f.table, kind, self.threads)  # fmt: skip
+                                   extents(f.differs[f.label]), f.table, kind, self.crew)  # fmt: skip
         return self.boxes[kind]
 
     def solve(self, strain: Array, tolerance: float = 1e-6, maximum: int = 2000) -> ElasticState:
@@ -124,7 +125,8 @@ class ElasticCell:
     def _solve(self, E: Array, classes: list[int], tolerance: float, maximum: int) -> list[Part]:
         """Loads E (R, 6) of one class each, in the frame."""
         least = self.frame.force(E) * ROUNDING
-        found = refined(self.box, self.kinds, self._cells(classes), E, least, tolerance, maximum)
+        with self.crew:
+            found = refined(self.box, self.kinds, self._cells(classes), E, least, tolerance, maximum)
         return [Part(classes[m], found.total[m], float(found.gap[m]), int(found.iterations[m]), float(found.residual[m]),
                      float(found.size[m]), found.forces[m]) for m in range(len(E))]  # fmt: skip
 
