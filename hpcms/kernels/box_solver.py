@@ -26,11 +26,13 @@ class Box:
     """The box solver in one precision, for cells of one shape (or load cases of one cell).
 
     ``shape``: nodes of the ring along each axis; ``moduli``: Lame moduli of the reference; ``label`` (images, ex, ey, ez) into
-    ``table`` (P, 2), Lame moduli less those of the reference; ``extent``: of the voxels that differ.
+    ``table`` (P, 2), Lame moduli less those of the reference; ``extent``: of the voxels that differ. ``other``: the solver of the
+    same cells in another precision.
     """
 
     def __init__(self, shape: Triple, nodes: Triple, mirrored: bool, spacing: Array, moduli: tuple[float, float],
-                 label: Array, extent: Array, table: Array, kind: Any, crew: Crew | None = None) -> None:  # fmt: skip
+                 label: Array, extent: Array, table: Array, kind: Any, crew: Crew | None = None,
+                 other: Box | None = None) -> None:  # fmt: skip
         axes = [axis(n, b, mirrored, kind) for n, b in zip(shape, nodes, strict=True)]
         self.kind, self.crew, self.mirrored = np.dtype(kind), crew or Crew(1), mirrored
         self.contrast = Contrast(label, extent, table.astype(kind), spacing)
@@ -44,8 +46,12 @@ class Box:
         inverse = np.zeros((6, 1, 1), kind)
         long = 8 * shape[0] * spacing[0] >= max(shape[1] * spacing[1], shape[2] * spacing[2])
         if not mirrored and shape[0] >= ROWS and long:
-            rows, warm = np.empty((33, share.size)), np.zeros(share.size, np.int64)
-            coefficients(Y, Z, spacing[0], *moduli, shape[0], nodes[0], share / volume, rows, warm)
+            if other is None:
+                self.table = np.empty((33, share.size)), np.zeros(share.size, np.int64)
+                coefficients(Y, Z, spacing[0], *moduli, shape[0], nodes[0], share / volume, *self.table)
+            else:
+                self.table = other.table
+            rows, warm = self.table
             self.rows, self.warm, self.ring = self._blocks(rows.astype(kind)), self._blocks(warm), shape[0]
             stiff = np.array([moduli[0] + 2.0 * moduli[1], moduli[1], moduli[1]])
             self.line = stiff * volume / spacing[0] ** 2 / share[0]

@@ -72,9 +72,9 @@ class ElasticCell:
     def box(self, kind: Any) -> Box:
         """The solver in one precision, made when it is first needed."""
         if kind not in self.boxes:
-            f = self.frame
+            f, other = self.frame, next(iter(self.boxes.values()), None)
             self.boxes[kind] = Box(f.shape, f.nodes, f.mirrored, f.spacing, f.reference, f.label[None],
-                                   extents(f.differs[f.label]), f.table, kind, self.crew)  # fmt: skip
+                                   extents(f.differs[f.label]), f.table, kind, self.crew, other)  # fmt: skip
         return self.boxes[kind]
 
     def solve(self, strain: Array, tolerance: float = 1e-6, maximum: int = 2000) -> ElasticState:

@@ -74,6 +74,8 @@ class _Sent:
     costs: Array  # (batches,)
     firsts: Array  # (batches + 1,) where each batch begins in ``rows``
     depth: Array  # (batches,) end of the longest chain that leads to it
+    bad: Array  # (batches,) whether a region failed
+    size: float  # bytes of a batch's answers
     open: int
     attempt: int
 
@@ -226,7 +228,11 @@ class Simulation:
         self.iterations += int(iterations.sum())
         known = self._u_depth.setdefault(request.step, self._u_depth.get(request.step - 1, 0.0))
         depth = np.maximum(self._chain[request.model][request.batches], known) + costs
-        sent = _Sent(request, rows, answers, state, outcomes, costs, firsts, depth, len(costs), len(self.rejected))
+        bad = np.logical_or.reduceat(np.array([not o.ok for o in outcomes]), firsts[:-1])
+        size = sum(v.nbytes for v in answers.values()) / len(costs)
+        sent = _Sent(
+            request, rows, answers, state, outcomes, costs, firsts, depth, bad, size, len(costs), len(self.rejected)
+        )
         self.tasks += len(costs)
         for k in np.argsort(-costs, kind="stable").tolist():
             self._serial += 1
@@ -241,8 +247,7 @@ class Simulation:
             m = self.machine
             agent = self._serial % len(self._servers)
             self._servers[agent] = begun = max(self.now, self._servers[agent]) + 1.0 / m.dispatch
-            size = sum(v.nbytes for v in sent.answers.values()) / max(len(sent.costs), 1)
-            end = begun + 2 * m.latency + size / m.bandwidth + float(sent.costs[k])
+            end = begun + 2 * m.latency + sent.size / m.bandwidth + float(sent.costs[k])
             self._push(end, "fine", (sent, k))
 
     # ------------------------------------------------------------------ ending
@@ -304,9 +309,7 @@ class Simulation:
 
     def _sound(self, scheme: Any, sent: _Sent, which: Array) -> Array:
         """The batches that did not fail. One that did rejects its step; a step ahead may fail, and is asked again."""
-        if all(o.ok for o in sent.outcomes):
-            return which
-        bad = np.logical_or.reduceat([not o.ok for o in sent.outcomes], sent.firsts[:-1])[which]
+        bad = sent.bad[which]
         if not bad.any():
             return which
         cells = self.cells[sent.request.model]
