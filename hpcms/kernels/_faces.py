@@ -36,6 +36,9 @@ class _Lines(JITCodeLibrary):
 
     codegen = _NoEngine()
 
+    def _optimize_final_module(self) -> None:
+        """Lines are optimised where they are taken in, not before as well."""
+
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
         self._verify_declare_only_symbols()
