@@ -66,6 +66,18 @@ def test_a_laminate_has_its_exact_stiffness():
     np.testing.assert_allclose(found.stiffness, want, atol=1e-8)
 
 
+@pytest.mark.parametrize(
+    "image", [LAYERS, BLOCKS, np.zeros((4, 3, 5), np.uint8)], ids=["layers", "blocks", "one phase"]
+)
+@pytest.mark.parametrize("kind", ["conductivity", "elastic"])
+def test_threads_change_no_digit(kind, image):
+    values = {"conductivity": {0: 1.0, 1: 10.0}, "elastic": {0: (1.0, 0.3), 1: (10.0, 0.2)}}[kind]
+    own = {label: value for label, value in values.items() if (image == label).any()}
+    one, two = (homogenize(image, **{kind: own}, threads=count) for count in (1, 2))
+    name = "stiffness" if kind == "elastic" else "conductivity"
+    assert np.array_equal(getattr(one, name), getattr(two, name))
+
+
 @pytest.mark.parametrize("kind", ["conductivity", "elastic"])
 def test_the_three_boundary_conditions_are_ordered(kind):
     phases = {0: 1.0, 1: 10.0} if kind == "conductivity" else {0: (1.0, 0.3), 1: (10.0, 0.2)}

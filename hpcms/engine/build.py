@@ -24,7 +24,7 @@ SAMPLE = 4  # regions whose cost is asked for
 SHORTEST, LONGEST = 0.2, 0.5  # seconds of a task that solves; one that iterates takes half, and 4 ms beside its work
 FEWEST, SPREAD = 8, 64  # tasks that a sweep is to have: at least where they are short, and where they can last
 LIVE_TASKS = 10**5
-EVEN = 4  # the number of tasks is a multiple of this, so that few workers have equal shares
+EVEN = 4  # tasks of a sweep are rounded up to a multiple of this, as far as whole regions allow: few workers have equal shares
 
 
 @dataclass(frozen=True)

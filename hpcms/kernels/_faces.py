@@ -32,7 +32,7 @@ class _NoEngine:
 
 
 class _Lines(JITCodeLibrary):
-    """The optimised lines of a brick, to be linked into kernels."""
+    """The lines of a brick, to be linked into kernels."""
 
     codegen = _NoEngine()
 

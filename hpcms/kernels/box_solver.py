@@ -64,6 +64,12 @@ class Box:
             inverse = self._blocks(inverse.reshape(6, X.shape[1], -1) * wx[:, None] * share)
         self.green = Green(axes[0], axes[1], axes[2], inverse.astype(kind, copy=False))
         self.nodes, self.length = nodes, int(self.support.start[-1])
+        filled = np.diff(self.support.start) / 3
+        work = np.cumsum(filled + TRANSFORM * filled.max(initial=0.0))
+        shares = np.linspace(0.0, work[-1] if len(work) else 0.0, self.crew.size + 1)
+        self.inner = np.searchsorted(
+            work, shares[1:-1]
+        )  # where the planes of one thread end and those of the next begin
 
     def _blocks(self, a: Array) -> Array:
         """What belongs to pairs of waves, (..., pairs), repeated for all blocks."""
@@ -77,12 +83,10 @@ class Box:
 
     def tasks(self, active: Array, length: int) -> Array:
         """(tasks, 3): cells cut into as many stretches as there are threads, of planes by the nodes on them."""
-        count = self.crew.size if len(active) < 4 * self.crew.size else 1
-        edges = np.linspace(0, length, count + 1).astype(np.int64)
-        if count > 1 and length == self.nodes[0]:
-            nodes = np.diff(self.support.start) / 3
-            work = np.cumsum(nodes + TRANSFORM * nodes.max())
-            edges[1:-1] = np.searchsorted(work, np.linspace(0.0, work[-1], count + 1)[1:-1])
+        shared = len(active) < 4 * self.crew.size
+        edges = np.linspace(0, length, (self.crew.size if shared else 1) + 1).astype(np.int64)
+        if shared and length == self.nodes[0]:
+            edges[1:-1] = self.inner
         cuts = [(m, a, b) for m in active for a, b in pairwise(edges)]
         return np.array(cuts, np.int64).reshape(-1, 3)
 

@@ -36,14 +36,15 @@ class Crew:
 
     def run(self, work: Callable[[Any], None], parts: Sequence[Any]) -> None:
         """``work`` on all parts, of which there are at most ``size``; an error is raised when all have ended."""
-        helped = parts[1:] if self._helpers else []
-        for helper, part in zip(self._helpers, helped, strict=False):
+        own, others = (parts[:1], parts[1:]) if self._helpers else (parts, [])
+        helped = list(zip(self._helpers[: len(others)], others, strict=True))
+        for helper, part in helped:
             helper.give((work, part))
         try:
-            for part in parts[: len(parts) - len(helped)]:
+            for part in own:
                 work(part)
         finally:
-            errors = [helper.taken() for helper, _ in zip(self._helpers, helped, strict=False)]
+            errors = [helper.taken() for helper, _ in helped]
         for error in errors:
             if error is not None:
                 raise error

@@ -35,6 +35,12 @@ def test_outside_the_caller_works_alone() -> None:
     assert names == [(part, threading.current_thread()) for part in range(3)]
 
 
+def test_more_parts_than_threads_are_refused_not_forgotten() -> None:
+    crew = Crew(2)
+    with crew, pytest.raises(ValueError, match="longer"):
+        crew.run(print, range(3))
+
+
 @pytest.mark.parametrize("bad", [0, 1])
 def test_an_error_is_raised_when_all_have_ended(bad: int) -> None:
     ended = []
