@@ -22,7 +22,7 @@ from hpcms.kernels.elements import blocks_of, corners, read_history, write_histo
 from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
 from hpcms.kernels.hex8_creep import tangent
 from hpcms.kernels.krylov import NEARLY, Operator, Stop, advance, direct, dot, settled
-from hpcms.kernels.waves import green_of_classes, wave
+from hpcms.kernels.waves import by_nodes, green_of_classes, scratch, waves
 
 CLASSES = (0, 0, 0, 6, 5, 3)  # of the strain components 11 22 33 23 13 12
 PARITY = np.array([bin(n).count("1") % 2 for n in range(8)])
@@ -73,19 +73,19 @@ def _collect(f: Array, signs: Array, faces: Array, r: Array) -> None:
 
 @jit
 def _conjugate(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, geo: Array, signs: Array, faces: Array,
-               classes: Array, X: Array, Y: Array, Z: Array, inverse: Array, r: Array, x: Array, goal: float, energy: float,
-               share: float, least: float, limit: int, window: int) -> tuple[int, float]:  # fmt: skip
+               classes: Array, X: Array, Y: Array, Z: Array, inverse: Array, a: Array, b: Array, B: Array, r: Array, x: Array,
+               goal: float, energy: float, share: float, least: float, limit: int, window: int) -> tuple[int, float]:  # fmt: skip
     """``MirrorCell.conjugate``, all of it compiled."""
     z, p, q = np.empty_like(r), np.zeros_like(r), np.empty_like(r)
     w = np.zeros((3, signs.shape[0] * r.shape[2] + 1), r.dtype)
-    f, work, other, old = np.empty_like(w), np.empty(2 * r.shape[2], r.dtype), np.empty(r.shape[2], r.dtype), 1.0
+    f, old = np.empty_like(w), 1.0
     zero, total = np.zeros((signs.shape[0], 6), r.dtype), np.zeros((signs.shape[0], 6))
     r1, x1, z1, p1, q1 = r.reshape(-1), x.reshape(-1), z.reshape(-1), p.reshape(-1), q.reshape(-1)
     size, drops = dot(r1, r1), np.zeros(window)
     for iteration in range(limit):
         if size <= goal * goal:
             return iteration, energy
-        green_of_classes(r, classes, X, Y, Z, inverse, z, work, other)
+        green_of_classes(r, classes, X, Y, Z, inverse, z, a, b, B)
         rz = dot(r1, z1)
         if not rz > NEARLY * max(share * energy, least):
             return iteration, energy
@@ -197,7 +197,7 @@ def tables(box: tuple[int, ...], spacing: tuple[float, float, float], group: tup
         norm = norm * _along(np.r_[1.0, np.full(n - 1, 2.0), 1.0] / n, axis)
     return Tables(
         nodes=nodes,
-        waves=tuple(np.array([wave(n, 0), wave(n, 1)], np.float32) for n in nodes),
+        waves=tuple(waves(n, axis) for axis, n in enumerate(nodes)),
         axes=tuple(axis_symbol(np.pi / n * np.arange(n + 1), h) for n, h in zip(box, spacing, strict=True)),
         norm=norm.reshape(-1) / (np.prod(spacing) * len(group)),
         mirror=REFLECTIONS[sheets],
@@ -231,7 +231,7 @@ class MirrorCell:
         self.sheet = np.repeat(np.arange(sheets), len(kinds))
         self.volume = float(np.prod(spacing)) * float(np.prod(self.box)) * sheets
         self.length = 3 * spare
-        self.inverse = np.zeros((6, self.count), np.float32)
+        self.inverse = by_nodes(np.zeros((6, self.count)))
 
     def _vector(self, v: Array) -> Array:
         return v.reshape(len(self.group), 3, self.count)
@@ -250,15 +250,15 @@ class MirrorCell:
         inverse = np.empty((6, *self.tables.nodes))
         x, y, z = self.tables.axes
         inverse_symbol(x, y, z, lam, mu, mean, 1.0, inverse)
-        self.inverse = (inverse.reshape(6, -1) * self.tables.norm).astype(np.float32)
+        self.inverse = by_nodes(inverse.reshape(6, -1) * self.tables.norm)
 
     def conjugate(self, operator: Operator, r: Array, shift: int, stop: Stop) -> tuple[Array, int, float]:
         t = self.tables
         x = np.zeros_like(r)
-        X, Y, Z = t.waves
+        X, Y, Z, inverse = (M.astype(r.dtype, copy=False) for M in (*t.waves, self.inverse))
         steps, energy = _conjugate(self.conn, self.sheet, *operator, t.signs[shift], t.faces[shift], t.classes[shift],
-                                   X, Y, Z, self.inverse, self._vector(r), self._vector(x), stop.goal, stop.energy, stop.share,
-                                   stop.least, stop.limit, stop.window)  # fmt: skip
+                                   X, Y, Z, inverse, *scratch(X, Y, Z, r.dtype), self._vector(r), self._vector(x), stop.goal,
+                                   stop.energy, stop.share, stop.least, stop.limit, stop.window)  # fmt: skip
         return x, steps, energy
 
     def strains(self, strain: Array) -> Array:
