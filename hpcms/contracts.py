@@ -110,7 +110,8 @@ class Iterates(Protocol):
     ``drive`` with the tangent, sigma_bar - D K^-1 rho, and beside them, in the unit of the paired answer, ``error``: (R,) what
     it may still be wrong by, and ``lag``: (R,) the same of what the model would remember of this iterate. Where the iterate
     that it starts from is good enough already, no iteration is made.
-    A model may say ``memory = False``: its answers do not depend on the steps before.
+    A model may say ``memory = False``: its answers do not depend on the steps before. It may have a verb ``finish``: as
+    ``solve``, from an iterate so near the end that what only serves the iteration, like a response, is still good.
     """
 
     def iterate(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]: ...
@@ -195,7 +196,8 @@ class Bridge(Protocol):
 class FineRequest:
     """Ask fine model ``model`` for the answers of the sites of ``batches`` under ``drive`` (leading axis: these sites).
 
-    ``verb``: "solve" to convergence, or "iterate": one Newton iteration, then the condensed record. ``step``: index of
+    ``verb``: "solve" to convergence, "iterate": one Newton iteration, then the condensed record, or "finish", which is "solve"
+    where the model has no such verb. ``step``: index of
     the time step; one that is not open yet starts from the newest trial of the step before it.
     """
 

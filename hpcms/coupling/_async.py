@@ -6,7 +6,7 @@ Every site has an affine record (``_records``). In each open step
              come, or nothing runs;
     fine     a batch runs again when a coarse solve has seen its last record and the record's error at the new drive is
              above its share of the tolerance; the longest first;
-    end      when all records are good enough, the batches whose memory is not are solved once more, to convergence;
+    end      when all records are good enough, the batches whose memory is not are finished: solved to convergence;
     ahead    where places are idle, batches whose records are good enough start the next step from an extrapolated drive, at
              most ``BUDGET`` times; what they remember is then that of a trial, and where it turns out not to be the final
              one, the record counts for nothing but a first iterate.
@@ -140,30 +140,39 @@ class Async:
             return []
         if self._back:
             return self._back.ask(idle)
-        asked: list[Request] = []
         room = idle if idle is not None else 2**62
-        for level in self._open(room):
-            if self._flight is None and self._ready(level):
-                asked.append(self._coarse(level))
-            for m in sorted(level.queue) if level.updates or not level.complete else ():
-                picked = self._pick(level, m, room)
-                if len(picked):
-                    room -= len(picked)
-                    asked.append(self._fine(level, m, picked))
-            if self._flight is None and self._ready(level):
-                asked.append(self._coarse(level))
+        asked = self._ask_of(self.levels[0], room)
+        room -= sum(len(r.batches) for r in asked if isinstance(r, FineRequest))
+        if room > 0:
+            self._open_next()
+            for level in self.levels[1:]:
+                asked += self._ask_of(level, room)
         return asked
 
-    def _open(self, room: int) -> list[Level]:
-        """The levels that may be worked on; opens the next one where that makes sense."""
+    def _ask_of(self, level: Level, room: int) -> list[Request]:
+        """What one level asks for, at most ``room`` batches."""
+        asked: list[Request] = []
+        if self._flight is None and self._ready(level):
+            asked.append(self._coarse(level))
+        for m in sorted(level.queue) if level.updates or not level.complete else ():
+            picked = self._pick(level, m, room)
+            if len(picked):
+                room -= len(picked)
+                asked.append(self._fine(level, m, picked))
+        if self._flight is None and self._ready(level):
+            asked.append(self._coarse(level))
+        return asked
+
+    def _open_next(self) -> None:
+        """Opens the step after this one, where that makes sense."""
         first = self.levels[0]
-        if self.depth and len(self.levels) == 1 and first.updates and room > 0 and self.look.ahead is not None:
-            following = self.look.ahead(first.u)
-            if following is not None:
-                self.levels.append(self._level(following, first))
-                self.levels[1].judge(self.talk.tolerance)
-                self._line_up(self.levels[1])
-        return self.levels
+        if not self.depth or len(self.levels) > 1 or not first.updates or self.look.ahead is None:
+            return
+        following = self.look.ahead(first.u) if any(self._settled(m).any() for m in first.records) else None
+        if following is not None:
+            self.levels.append(self._level(following, first))
+            self.levels[1].judge(self.talk.tolerance)
+            self._line_up(self.levels[1])
 
     def _ready(self, level: Level) -> bool:
         """Half of the records that are on their way have come, or nothing runs and nothing waits."""
@@ -211,18 +220,20 @@ class Async:
         wanted = {m: r.seen & ~r.running & (level.ratio[m] > least) for m, r in level.records.items()}
         level.verb = "iterate"
         if not ahead and not level.running and not level.new and not any(w.any() for w in wanted.values()):
-            level.verb = "solve"
+            level.verb = "finish"
             wanted = {m: level.lag[m] > 1.0 for m in level.records}  # the step could end, but for what it leaves behind
         for m in level.records:
             if ahead:
-                below = self.levels[0]
-                under = below.records[m]
-                settled = under.seen & ~under.running & (below.ratio[m] <= 1.0)
-                wanted[m] &= settled & (level.tries[m] < BUDGET) & self._short(m)
+                wanted[m] &= self._settled(m) & (level.tries[m] < BUDGET) & self._short(m)
             picked = np.flatnonzero(wanted[m])
             cost = self.talk.cost.get(m)
             order = np.argsort(cost[picked], kind="stable") if cost is not None else np.arange(len(picked))[::-1]
             level.queue[m] = picked[order].tolist()
+
+    def _settled(self, model: str) -> Array:
+        """(B,) batches of the open step whose records are good enough."""
+        r, ratio = self.levels[0].records[model], self.levels[0].ratio[model]
+        return np.asarray(r.seen & ~r.running & (ratio <= 1.0))
 
     def _short(self, model: str) -> Array:
         """(B,) batches that take no longer than what the open step waits for; others wait for a better drive."""

@@ -75,15 +75,12 @@ class Level:
         self.drives = self.look.sites(self.u)
         self.error = 0.0
         for m, r in self.records.items():
-            errors, lags, share = (
-                r.estimate(self.drives[m]),
-                r.lag(self.drives[m]),
-                SHARE * tolerance * max(r.size(), TINY),
-            )
+            share = SHARE * tolerance * max(r.size(), TINY)
             with np.errstate(over="ignore"):
-                self.ratio[m] = np.where(self.stale(m), np.inf, r.rows.largest(errors) / share)
-                self.lag[m] = r.rows.largest(lags) / share
-                whole = float(np.sqrt(np.mean((np.maximum(errors, lags) / share) ** 2)))
+                errors, lags = r.estimate(self.drives[m]) / share, r.lag(self.drives[m]) / share
+                self.ratio[m] = np.where(self.stale(m), np.inf, r.rows.largest(errors))
+                self.lag[m] = r.rows.largest(lags)
+                whole = float(np.sqrt(np.mean(np.maximum(errors, lags) ** 2)))
             self.error = max(self.error, np.inf if np.isinf(self.ratio[m]).any() else whole)
 
     def damped(self, u: Arrays) -> Arrays:

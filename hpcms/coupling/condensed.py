@@ -54,10 +54,15 @@ class Condensed(Nested):
         return max(step.residual, summed_error(self.answers, self.talk) / SHARE)
 
     def _next(self, step: Advance) -> None:
-        """As nested; where the merit does not fall, the fine models are solved to convergence from now on."""
+        """As nested; where the merit does not fall, the fine models are solved to convergence from now on.
+
+        They are finished where the coarse model is: all that is missing are their own errors.
+        """
         merit = self._merit(step)
         self._waited = 0 if merit < self._least else self._waited + 1
         self._least = min(self._least, merit)
+        if self.verb != "solve":
+            self.verb = "finish" if step.residual <= self.talk.tolerance else "iterate"
         if self._waited >= PATIENCE:
             self.verb, self._waited, self._search = "solve", 0, Search()  # what was found with poorer answers is void
         self.u = self._search.next(self.u, step, summed_error(self.answers, self.talk))

@@ -78,7 +78,7 @@ def solve(
 ) -> Solved:
     """Solve a batch from its committed ``history``, or from a trial of the step before where that is not committed yet.
 
-    The last ``trial`` of the same step lends its guesses only. ``verb``: "iterate" where the model has it.
+    The last ``trial`` of the same step lends its guesses only. ``verb``: "solve" where the model has it not.
     """
     start = history.state if isinstance(history, Solved) else history
     guesses = {g: trial.state[g] for g in model.guesses} if trial is not None else {}

@@ -130,8 +130,11 @@ class Solid:
 
     def solve(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
         """Answers, new state and outcomes; a region that fails keeps its state and answers zero."""
-        answers, new, outcomes = self._answers(drive, state, "step")
-        return {name: answers[name] for name in self.answers}, new, outcomes
+        return self._answers(drive, state, "solve")
+
+    def finish(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
+        """As ``solve``, from a trial that is nearly there: its responses are taken as they are."""
+        return self._answers(drive, state, "finish")
 
     def iterate(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
         """The same after at most one Newton iteration; ``error`` and ``lag``: (R,) Pa that the stress may be wrong by."""
@@ -195,7 +198,8 @@ class Solid:
                 u += (strain[k] - state["trial_strain"][k]) * cell.align(x, CLASSES[k])
         u0, vp = cell.read_field(state["displacement"], 0), cell.read_history(state["creep_strain"])
         begun = Start(strain, state["strain"], u0, vp, u, response, directions)
-        return (solver.iterate if verb == "iterate" else solver.step)(begun), cell
+        work_on = {"solve": solver.step, "iterate": solver.iterate, "finish": solver.finish}[verb]
+        return work_on(begun), cell
 
     def _store(self, state: Arrays, cell: Cell, step: Step, strain: Array) -> None:
         """Writes one region's new state into its views."""

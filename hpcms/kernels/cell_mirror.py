@@ -21,7 +21,7 @@ from hpcms.kernels import jit
 from hpcms.kernels.elements import blocks_of, corners, read_history, write_history
 from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
 from hpcms.kernels.hex8_creep import tangent
-from hpcms.kernels.krylov import NEARLY, Operator, Stop, advance, direct, dot, settled
+from hpcms.kernels.krylov import NEARLY, Found, Operator, Stop, advance, direct, dot, settled
 from hpcms.kernels.waves import by_nodes, green_of_classes, scratch, waves
 
 CLASSES = (0, 0, 0, 6, 5, 3)  # of the strain components 11 22 33 23 13 12
@@ -74,8 +74,9 @@ def _collect(f: Array, signs: Array, faces: Array, r: Array) -> None:
 @jit
 def _conjugate(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, geo: Array, signs: Array, faces: Array,
                classes: Array, X: Array, Y: Array, Z: Array, inverse: Array, a: Array, b: Array, B: Array, r: Array, x: Array,
-               goal: float, energy: float, share: float, least: float, limit: int, window: int) -> tuple[int, float]:  # fmt: skip
-    """``MirrorCell.conjugate``, all of it compiled."""
+               goal: float, energy: float, share: float, least: float, limit: int, window: int,
+               stress: Array) -> tuple[int, float]:  # fmt: skip
+    """``MirrorCell.conjugate``, all of it compiled; stress (sheets, 6): integral of the stress of x."""
     z, p, q = np.empty_like(r), np.zeros_like(r), np.empty_like(r)
     w = np.zeros((3, signs.shape[0] * r.shape[2] + 1), r.dtype)
     f, old = np.empty_like(w), 1.0
@@ -98,10 +99,22 @@ def _conjugate(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, g
         if not pq > 0.0:
             return iteration, energy
         size = advance(rz / pq, p1, q1, x1, r1)
+        stress += rz / pq * total
         energy -= rz * rz / pq
         if settled(drops, iteration, rz * rz / pq, max(share * energy, least)):
             return iteration + 1, energy
     return limit, energy
+
+
+@jit
+def _multiply(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, geo: Array, signs: Array, faces: Array,
+              v: Array, strain: Array, q: Array, total: Array) -> None:  # fmt: skip
+    """q <- tangent times the field v and the mean strains (sheets, 6); total (sheets, 6): integral of the stress."""
+    w = np.zeros((3, signs.shape[0] * v.shape[2] + 1), v.dtype)
+    f = np.empty_like(w)
+    _spread(v, signs, w)
+    tangent(w, conn, sheet, strain, t, moduli, law, geo, f, total)
+    _collect(f, signs, faces, q)
 
 
 @jit
@@ -252,14 +265,20 @@ class MirrorCell:
         inverse_symbol(x, y, z, lam, mu, mean, 1.0, inverse)
         self.inverse = by_nodes(inverse.reshape(6, -1) * self.tables.norm)
 
-    def conjugate(self, operator: Operator, r: Array, shift: int, stop: Stop) -> tuple[Array, int, float]:
+    def multiply(self, operator: Operator, v: Array, shift: int, strain: Array) -> tuple[Array, Array]:
+        t, q, total = self.tables, np.empty_like(v), np.zeros((len(self.mirror), 6))
+        _multiply(self.conn, self.sheet, *operator, t.signs[shift], t.faces[shift], self._vector(v), self.strains(strain),
+                  self._vector(q), total)  # fmt: skip
+        return q, self.mean(total, shift)
+
+    def conjugate(self, operator: Operator, r: Array, shift: int, stop: Stop) -> Found:
         t = self.tables
-        x = np.zeros_like(r)
+        x, stress = np.zeros_like(r), np.zeros((len(self.mirror), 6))
         X, Y, Z, inverse = (M.astype(r.dtype, copy=False) for M in (*t.waves, self.inverse))
         steps, energy = _conjugate(self.conn, self.sheet, *operator, t.signs[shift], t.faces[shift], t.classes[shift],
                                    X, Y, Z, inverse, *scratch(X, Y, Z, r.dtype), self._vector(r), self._vector(x), stop.goal,
-                                   stop.energy, stop.share, stop.least, stop.limit, stop.window)  # fmt: skip
-        return x, steps, energy
+                                   stop.energy, stop.share, stop.least, stop.limit, stop.window, stress)  # fmt: skip
+        return Found(x, steps, energy, self.mean(stress, shift))
 
     def strains(self, strain: Array) -> Array:
         return self.tables.flips * strain

@@ -13,7 +13,7 @@ from hpcms.contracts import Array
 from hpcms.kernels.elements import blocks_of, corners, read_history, write_history
 from hpcms.kernels.green_vector import GreenVector
 from hpcms.kernels.hex8_creep import tangent
-from hpcms.kernels.krylov import NEARLY, Operator, Stop, advance, direct, dot, settled
+from hpcms.kernels.krylov import NEARLY, Found, Operator, Stop, advance, direct, dot, settled
 
 
 class PeriodicCell:
@@ -43,31 +43,44 @@ class PeriodicCell:
         for green in self.green.values():
             green.set_moduli(lam, mu, mean)
 
-    def conjugate(self, operator: Operator, r: Array, shift: int, stop: Stop) -> tuple[Array, int, float]:
-        """Conjugate gradients for K x = r in the precision of r, which is used up: x, the iterations, the energy left."""
+    def multiply(self, operator: Operator, v: Array, shift: int, strain: Array) -> tuple[Array, Array]:
+        """Tangent times a fluctuation and a mean strain (11 22 33 and twice the shears): nodal forces and the mean stress."""
+        u = self.spread(v, shift)
+        f, total = np.empty_like(u), np.zeros((1, 6))
+        tangent(u, self.conn, self.sheet, self.strains(strain), *operator, f, total)
+        return self.collect(f, shift), self.mean(total, shift)
+
+    def conjugate(self, operator: Operator, r: Array, shift: int, stop: Stop) -> Found:
+        """Conjugate gradients for K x = r in the precision of r, which is turned into the residual."""
         w, f = np.zeros((3, self.length // 3), r.dtype), np.empty((3, self.length // 3), r.dtype)
         z, x, p, old, drops = np.zeros_like(r), np.zeros_like(r), w.reshape(-1), 1.0, np.zeros(stop.window)
         zero, total, energy = np.zeros((1, 6), r.dtype), np.zeros((1, 6)), stop.energy
+        stress = np.zeros((1, 6))
+
+        def found(steps: int) -> Found:
+            return Found(x, steps, energy, self.mean(stress, shift))
+
         residual, answer = (a.reshape(3, -1)[:, :-1].reshape(3, *self.cell) for a in (r, z))
         for iteration in range(stop.limit):
             if dot(r, r) <= stop.goal * stop.goal:
-                return x, iteration, energy
+                return found(iteration)
             self.green[r.dtype](residual, answer)
             rz = dot(r, z)
             if not rz > NEARLY * max(stop.share * energy, stop.least):
-                return x, iteration, energy
+                return found(iteration)
             direct(z, rz / old, p)
             old = rz
             tangent(w, self.conn, self.sheet, zero, *operator, f, total)
             q = self.collect(f, shift)
             pq = dot(p, q)
             if not pq > 0.0:
-                return x, iteration, energy
+                return found(iteration)
             advance(rz / pq, p, q, x, r)
+            stress += rz / pq * total
             energy -= rz * rz / pq
             if settled(drops, iteration, rz * rz / pq, max(stop.share * energy, stop.least)):
-                return x, iteration + 1, energy
-        return x, stop.limit, energy
+                return found(iteration + 1)
+        return found(stop.limit)
 
     def strains(self, strain: Array) -> Array:
         """(sheets, 6) what the sheets see of a mean strain."""

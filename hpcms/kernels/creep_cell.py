@@ -16,7 +16,7 @@ import numpy as np
 from hpcms.contracts import Array
 from hpcms.kernels.cell_mirror import CLASSES, MirrorCell
 from hpcms.kernels.cell_periodic import PeriodicCell
-from hpcms.kernels.hex8_creep import evaluate, settle, tangent
+from hpcms.kernels.hex8_creep import evaluate, settle
 from hpcms.kernels.hex8_points import LANES, geometry
 from hpcms.kernels.krylov import SHORT, WINDOW, Operator, Stop, dot, norm
 
@@ -118,11 +118,8 @@ class CreepSolver:
 
     def _multiply(self, v: Array, shift: int, strain: Array) -> tuple[Array, Array]:
         """Tangent times a fluctuation and a mean strain: nodal forces and the mean stress."""
-        cell = self.cell
-        u = cell.spread(v, shift)
-        e, total, f = cell.strains(strain * ENGINEERING), np.zeros((len(cell.mirror), 6)), np.empty_like(u)
-        tangent(u, cell.conn, cell.sheet, e, *self.double, f, total)
-        return cell.collect(f, shift), cell.mean(total, shift) * ENGINEERING
+        f, stress = self.cell.multiply(self.double, v, shift, strain * ENGINEERING)
+        return f, stress * ENGINEERING
 
     def _refer(self) -> float:
         """Gives the preconditioner the mean moduli of the current tangents; the shear modulus."""
@@ -134,12 +131,12 @@ class CreepSolver:
         self.cell.set_moduli(soft * (bulk - mean) - 2.0 * mu / 3.0, mu, soft * mean)
         return mu
 
-    def step(self, start: Start) -> Step:
-        """Solves the step from ``start``."""
+    def step(self, start: Start, window: int = WINDOW) -> Step:
+        """Solves the step from ``start``. ``window``: see ``_respond``."""
         self.vp = start.vp
         solved = self._reach(start)
         if solved.ok:
-            self._respond(solved, start)
+            self._respond(solved, start, window)
             self._polish(solved, start)
         share = 1.0
         while solved.ok and solved.residual > self.tolerance and share > 0.01:
@@ -153,6 +150,10 @@ class CreepSolver:
         if solved.ok:
             self._settle(solved, start)
         return solved
+
+    def finish(self, start: Start) -> Step:
+        """Solves the step from an iterate near its end, whose responses are still good."""
+        return self.step(start, 0)
 
     def iterate(self, start: Start) -> Step:
         """One Newton iteration from ``start.u``, none where that is good enough, then the condensation of ``step``.
@@ -221,7 +222,7 @@ class CreepSolver:
                 break
             # no closer than the next Newton step can keep: its error is of second order in the relative residual
             goal = max(min(0.1, max(CURVED * size / scale, SINGLE)) * size, 0.3 * tolerance * scale)
-            d, steps = self._direction(goal)
+            d, steps = self._direction(goal, check=not most)
             linear += steps
             self._search(u, d, strain)
         reason = f"Newton's method did not converge in {limit} iterations: shorten the step"
@@ -232,18 +233,20 @@ class CreepSolver:
         root = float(np.sqrt(self.sums[:, 7].sum()))
         return self.face * max(root, floor * float(np.sqrt(self.cell.volume)))
 
-    def _direction(self, goal: float) -> tuple[Array, int]:
-        """Newton's direction and the iterations: single precision, and what that leaves in double."""
+    def _direction(self, goal: float, check: bool) -> tuple[Array, int]:
+        """Newton's direction and the iterations: single precision, and where that is to be checked, what it leaves in double."""
         self._refer()
-        d, steps, _ = self.cell.conjugate(self.single, -self.f.astype(np.float32), 0, Stop(goal))
-        d = d.astype(float)
+        found = self.cell.conjugate(self.single, -self.f.astype(np.float32), 0, Stop(goal))
+        d, steps = found.x.astype(float), found.steps
+        if not check:
+            return d, steps
         r = -self.f - self._multiply(d, 0, np.zeros(6))[0]
         if norm(r) <= 3.0 * goal:
             return d, steps
         if not norm(r) < norm(self.f):
             d, r = np.zeros_like(d), -self.f
-        more, further, _ = self.cell.conjugate(self.double, r, 0, Stop(goal))
-        return d + more, steps + further
+        more = self.cell.conjugate(self.double, r, 0, Stop(goal))
+        return d + more.x, steps + more.steps
 
     def _search(self, u: Array, d: Array, strain: Array) -> None:
         """Moves u along d until the slope of the (convex) potential is no longer steep uphill."""
@@ -263,27 +266,33 @@ class CreepSolver:
 
     def _response(self, x: Array, i: int, mu: float, window: int) -> tuple[Array, Array, Array, int]:
         """The response to the unit strain i from the first iterate x, its forces, its mean stress and the iterations."""
+        cell, shift = self.cell, self._shift(i)
         f, stress, energy = self._condensed(x, i)
-        count, share, least = 0, 0.1 * self.loose, 0.1 * self.loose * SLIGHT * mu * self.cell.volume
-        rounding = 1e-14 * self.stiff * self.face * float(np.sqrt(self.cell.volume))
-        if not energy <= 2.0 * self.stiff * self.cell.volume:  # more than without fluctuation
+        count, share, least = 0, 0.1 * self.loose, 0.1 * self.loose * SLIGHT * mu * cell.volume
+        rounding = 1e-14 * self.stiff * self.face * float(np.sqrt(cell.volume))
+        if not energy <= 2.0 * self.stiff * cell.volume:  # more than without fluctuation
             x = np.zeros_like(x)
             f, stress, energy = self._condensed(x, i)
-        for operator in (self.single, self.double):
-            stop = Stop(rounding, energy, share, least, window=window)
-            d, steps, left = self.cell.conjugate(operator, -f.astype(operator.moduli.dtype), self._shift(i), stop)
-            if steps == 0:
+        for operator in (self.single, self.double) if window else ():
+            stop, r = Stop(rounding, energy, share, least, window=window), -f.astype(operator.moduli.dtype)
+            found = cell.conjugate(operator, r, shift, stop)
+            if found.steps == 0:
                 break
-            count += steps
-            forces, mean, now = self._condensed(x + d, i)
+            count += found.steps
+            if window == SHORT and found.energy <= energy:  # the recurrences will do
+                return x + found.x, -r.astype(float), stress + found.stress * ENGINEERING, count
+            forces, mean, now = self._condensed(x + found.x, i)
             if now <= energy:
-                x, f, stress, energy = x + d, forces, mean, now
-            if now - left <= max(10.0 * share * now, 10.0 * least):
+                x, f, stress, energy = x + found.x, forces, mean, now
+            if now - found.energy <= max(10.0 * share * now, 10.0 * least):
                 break
         return x, f, stress, count
 
     def _respond(self, solved: Step, start: Start, window: int = WINDOW) -> None:
-        """Responses to unit mean strains, and from them the condensed tangent."""
+        """Responses to unit mean strains, and from them the condensed tangent.
+
+        ``window``: steps by which it is judged whether a response has settled; 0 takes them as they are.
+        """
         cell, x, mu = self.cell, start.response.copy(), self._refer()
         stress, f = np.zeros((len(x), 6)), np.zeros_like(x)
         for k, i in enumerate(start.directions):

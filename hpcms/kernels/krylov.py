@@ -76,6 +76,15 @@ class Stop(NamedTuple):
     window: int = WINDOW
 
 
+class Found(NamedTuple):
+    """What conjugate gradients end with: x, the iterations, the ``energy`` left, the mean stress of x (11 22 33 23 13 12)."""
+
+    x: Array
+    steps: int
+    energy: float
+    stress: Array
+
+
 def norm(a: Array) -> float:
     """Euclidean length."""
     return float(np.sqrt(dot(a, a)))

@@ -46,8 +46,8 @@ class Cells:
             for name in self.model.guesses:
                 before[name] = before[name].copy()
                 before[name][tried] = self.trials[request.step][name][rows[tried]]
-        verb = request.verb if hasattr(self.model, "iterate") else "solve"
-        answers, state, outcomes = getattr(self.model, verb)(request.drive, before, self.seeds[rows])
+        work_on = getattr(self.model, request.verb, self.model.solve)
+        answers, state, outcomes = work_on(request.drive, before, self.seeds[rows])
         return rows, answers, state, list(outcomes)
 
     def _history(self, step: int, rows: Array) -> Arrays:
