@@ -11,7 +11,7 @@ from typing import Any
 
 from hpcms.errors import StorageFailure
 from hpcms.store.files import TEMPORARY, crash, leftovers, read_file, replace, together
-from hpcms.store.layout import Spec, groups
+from hpcms.store.layout import Spec, groups, parse_document
 from hpcms.store.manifest import Table
 
 MAX_METADATA = 2**20
@@ -44,7 +44,7 @@ def read_metadata(root: Path, wanted: Mapping[str, Any], steps: int, more: int =
     found: dict[str, Any] = {}
     for path, document in wanted.items():
         try:
-            here = json.loads(read_file(root, path, MAX_METADATA))
+            here = parse_document(read_file(root, path, MAX_METADATA))
             room = here["shape"][0] if document.get("dimension_names", [""])[:1] == ["step"] else None
             same = {**here, "shape": [steps, *here["shape"][1:]]} if room is not None else here
             if document["node_type"] == "group":  # its attributes name the arrays below, and those may be more already

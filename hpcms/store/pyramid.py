@@ -16,7 +16,7 @@ from hpcms.contracts import Array
 from hpcms.errors import StorageFailure
 from hpcms.store import files
 from hpcms.store.chunks import check_frames, decode, encode
-from hpcms.store.layout import CONVENTION, MAX_FILE_BYTES, Spec, named
+from hpcms.store.layout import CONVENTION, MAX_FILE_BYTES, Spec, named, parse_document
 
 MAX_METADATA = 2**20
 
@@ -94,7 +94,7 @@ def read_level(folder: Path, name: str, level: int, step: int, region: int) -> A
     """One (level, step, region) of a stored pyramid; reads one file. A missing file is an error."""
     path = f"{named(name)}/{int(level)}/{name}"
     try:
-        document = json.loads(files.read_file(folder, f"{path}/zarr.json", MAX_METADATA))
+        document = parse_document(files.read_file(folder, f"{path}/zarr.json", MAX_METADATA))
         steps, regions, *space = document["shape"]
         spec = _spec(name, level, regions, space, document["attributes"].get("units", ""))
         if document != spec.document(steps):

@@ -15,9 +15,9 @@ from store_kit import PHASE, advance, create, fine
 
 from hpcms.errors import STORAGE, StorageFailure
 from hpcms.store import files
-from hpcms.store.chunks import check_frames, encode, frame_size
+from hpcms.store.chunks import check_frames, decode, encode, frame_size
 from hpcms.store.commit import RunStore, read_fine
-from hpcms.store.layout import Spec
+from hpcms.store.layout import LEVEL, Spec
 from hpcms.store.run import open_run
 
 
@@ -165,6 +165,19 @@ def test_cut_metadata_is_found_and_written_anew_on_request(run: Path, file: str)
     assert open_run(run).verify() == []
 
 
+def test_a_store_of_another_zstd_level_goes_on(whole: Path, run: Path) -> None:
+    """The level is the writer's own affair: stores of older versions had 1."""
+    for file in (run / "state.zarr").rglob("zarr.json"):
+        file.write_text(file.read_text().replace(f'"level": {LEVEL}', '"level": 1'))
+    assert '"level": 1,' in (run / "state.zarr/time/zarr.json").read_text()
+    assert open_run(run).verify() == []
+    with RunStore.open(run) as store:
+        assert store.head == _head(whole, 2)
+        advance(store, 3)
+    assert open_run(run).verify() == []
+    assert zarr.open_array(run / "state.zarr/time", mode="r")[3] == 30.0
+
+
 def test_no_whole_generation_is_said(run: Path) -> None:
     (run / "manifests/00000000.json").write_text("{")
     with pytest.raises(StorageFailure) as caught:
@@ -236,6 +249,21 @@ def test_a_compressed_bomb_is_refused_by_its_header() -> None:
     data[-4 - 16 : -4 - 8] = (2**40).to_bytes(8, "little")  # the offset of the last chunk points far outside
     with pytest.raises(ValueError, match="does not hold"):
         check_frames(shard, bytes(data))
+
+
+def test_a_damaged_shard_never_decodes() -> None:
+    """Without a manifest, as in pyramids: its index has a checksum, and a chunk that it calls missing is no fill value."""
+    shard = Spec("fine_m/a", (4, 100_000), "float64", 4, ("region", "n"), "", True)
+    data = encode(shard, np.ones((4, 100_000)))
+    assert decode(shard, data, 4)[3, 7] == 1.0
+    flipped = bytearray(data)
+    flipped[-4 - 16] ^= 1
+    with pytest.raises(ValueError, match="does not match its checksum"):
+        decode(shard, bytes(flipped), 4)
+    three = encode(shard, np.ones((3, 100_000)))
+    assert decode(shard, three, 3).all()
+    with pytest.raises(RuntimeError):
+        decode(shard, three, 4)
 
 
 @pytest.mark.parametrize("target", ["file", "folder", "manifest"])
