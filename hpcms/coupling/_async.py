@@ -34,6 +34,7 @@ from hpcms.coupling.condensed import Condensed
 from hpcms.coupling.nested import record_of
 
 BUDGET = 3  # records of a batch in a step that is not open yet
+FORESEEN, TRIES = 1e-4, 5  # residual of the coarse model that is good enough to ask for records; coarse solves for it
 MOST = 3  # coarse solves of a step over ``max_sweeps`` until the scheme falls back
 
 
@@ -88,9 +89,10 @@ class Async:
             for tries in level.tries.values():
                 tries[:] = 0
             level.change, level.smallest, level.waited, level.updates = np.inf, np.inf, 0, 0
+            level.residual, level.tried = np.inf, 0
             level.round = level.told
             self.levels = [level]
-            if before._flight is not None and before._flight[0][0] == self.look.index:
+            if before._flight is not None and before._flight[0][0] == self.look.index and self.talk.memory:
                 self._flight = before._flight
         else:
             self.levels = [self._level(self.look, old)]
@@ -154,7 +156,7 @@ class Async:
         asked: list[Request] = []
         if self._flight is None and self._ready(level):
             asked.append(self._coarse(level))
-        for m in sorted(level.queue) if level.updates or not level.complete else ():
+        for m in sorted(level.queue) if not self._foresees(level) and (level.updates or not level.complete) else ():
             picked = self._pick(level, m, room)
             if len(picked):
                 room -= len(picked)
@@ -179,7 +181,14 @@ class Async:
         if not level.complete:
             return False
         new, left = level.new, level.running + sum(map(len, level.queue.values()))
+        if self._foresees(level):
+            return True
         return not level.updates or bool(new and new >= left) or (level is self.levels[0] and not left)
+
+    def _foresees(self, level: Level) -> bool:
+        """Whether the drives of a step can still be foreseen better: without memory its records are good ones from the start."""
+        fresh = not self.talk.memory and level.complete and level.residual > FORESEEN
+        return fresh and level.tried < TRIES
 
     def _coarse(self, level: Level) -> CoarseRequest:
         key = (level.look.index, "coarse", self.serial)
@@ -238,7 +247,7 @@ class Async:
     def _short(self, model: str) -> Array:
         """(B,) batches that take no longer than what the open step waits for; others wait for a better drive."""
         cost = self.talk.cost.get(model)
-        if cost is None:
+        if cost is None or model not in self.talk.memory:
             return np.ones(self.levels[0].records[model].rows.count, bool)
         running = [self.talk.cost[m][r.running] for m, r in self.levels[0].records.items() if r.count_running]
         longest = max((float(c.max()) for c in running), default=0.0)
@@ -299,7 +308,7 @@ class Async:
             self._advance_ahead(level, step)
             return
         self.sweeps.append(record_of(step))
-        level.updates += 1
+        level.updates, level.residual, level.tried = level.updates + 1, step.residual, level.tried + 1
         if not step.ok:
             self._fall_back(f"coarse solve failed: {step.reason}")
         elif same and step.residual <= self.talk.tolerance and self._certain(level):
@@ -340,14 +349,14 @@ class Async:
         if look is None or not (level.told or level.running):
             self.levels.pop()
             return
-        level.look = look
+        level.look, level.residual, level.tried = look, np.inf, 0
         level.inherit(first, self.past)
         level.judge(self.talk.tolerance)
         self._line_up(level)
 
     def _advance_ahead(self, level: Level, step: Advance) -> None:
         self.meta["coarse_ahead"] += 1
-        level.updates += 1
+        level.updates, level.residual, level.tried = level.updates + 1, step.residual, level.tried + 1
         if step.ok and all(np.isfinite(v).all() for v in step.u.values()):
             level.u = dict(step.u)
             level.judge(self.talk.tolerance)

@@ -40,6 +40,8 @@ class Level:
     round: int = 0
     waited: int = 0
     updates: int = 0
+    residual: float = np.inf  # of the last coarse solve
+    tried: int = 0  # coarse solves since the records were those of the step before
     told: int = 0
     update: Arrays = field(default_factory=dict)  # the last one of u
 
@@ -130,6 +132,7 @@ class Level:
             else:
                 drive, answers = old.drive, old.answers
                 r.known[rows], r.error0[rows] = old.known[rows], old.error0[rows]
+                r.quartic[rows] = old.quartic[rows]
                 r.bend = r.bend or {name: np.zeros_like(value) for name, value in old.bend.items()}
                 for name in old.bend:
                     r.bend[name][rows] = old.bend[name][rows]

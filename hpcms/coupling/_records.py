@@ -6,7 +6,8 @@
 before it had predicted. The bound of first order, with tangent and secant, serves until then.
 
 Without memory a record is good for all steps, and two of them, at a and b, say more than one: along the line between them the
-answer is the cubic that has both stresses and both slopes (Hermite). ``kappa`` is then what that still misses.
+answer is the cubic that has both stresses and both slopes (Hermite). ``kappa`` is then what that still misses. On the line it
+misses q |eps - a|^2 |eps - b|^2, with a q that each new record measures; beside it, what the curvature along it would make.
 
 A model with memory has a second error, its ``lag``: what it remembers follows the drive and the micro iterate to first order
 only, lag0 + |A d| + |sigma0| |d| / |eps|. That hurts nobody while the step is worked on; before the step ends
@@ -24,7 +25,8 @@ SHARE = 0.1  # of the tolerance: what the errors of the records may add up to
 SAFETY = 2.0  # on the measured curvature
 FADE = 0.5  # of an old curvature that a new measurement does not confirm
 SMALL = 1e-4  # a drive that moved by less than this share tells nothing of a curvature
-REACH = 1.5  # how far beyond its records a cubic is believed, over their distance
+REACH = 1.5  # how far from its newest record a cubic is believed, over the distance of its two
+FARTHEST, WORTH = 4.0, 0.5  # the same where what it misses is less than this part of what it adds
 MOST = 1e6  # times the span: the first order is all there is
 NOISE = 1e-9  # of an answer: differences below tell nothing either
 TINY = 1e-300
@@ -53,6 +55,15 @@ def carried(pair: tuple[str, str], drive: Arrays, answers: Arrays, at: Arrays, f
     return out
 
 
+def turned(change: Array, line: Array) -> Array:
+    """(S, n, n) the smallest symmetric change of a tangent that changes what it gives along ``line`` (S, n) by ``change``."""
+    unit = line / np.maximum(np.linalg.norm(line, axis=-1, keepdims=True), TINY)
+    change = change / np.maximum(np.linalg.norm(line, axis=-1, keepdims=True), TINY)
+    both = change[:, :, None] * unit[:, None, :]
+    along = (change * unit).sum(axis=-1)[:, None, None] * unit[:, :, None] * unit[:, None, :]
+    return np.asarray(both + both.transpose(0, 2, 1) - along)
+
+
 class Records:
     """The records of one fine model at S sites in B batches.
 
@@ -74,6 +85,7 @@ class Records:
         self.guessed = answers is not None
         # the anchor's ``drive``, ``answer``, ``slope``; ``line``: b - a; ``square``, ``cube``: of the answer along it, from b
         self.bend: Arrays = {}
+        self.quartic = np.full(S, np.inf)  # q; inf while unknown
         self.running, self.seen = np.zeros(B, bool), np.ones(B, bool)
         self.count_running = self.count_new = 0
 
@@ -91,7 +103,8 @@ class Records:
             self.answers = {name: np.zeros((len(self.known), *value.shape[1:])) for name, value in given.items()}
         self._measure(rows, drive, given)
         if self.pair is not None and not self.memory:
-            self._bend(rows, drive, given, self.pair)
+            first = np.repeat(self.version[batches] == 0, self.rows.sizes[batches])
+            self._bend(rows, drive, given, self.pair, first)
         for name, value in drive.items():
             self.drive[name][rows] = value
         for name, value in given.items():
@@ -113,7 +126,7 @@ class Records:
         if self.pair is None:
             return
         old_drive = {name: value[rows] for name, value in self.drive.items()}
-        old = self.at(drive, rows)
+        old = self.at(drive, rows, np.inf)
         missed = np.linalg.norm(answers[self.pair[1]] - old[self.pair[1]], axis=-1)
         moved = np.linalg.norm(drive[self.pair[0]] - old_drive[self.pair[0]], axis=-1)
         size, whole = (np.linalg.norm(x, axis=-1) for x in (answers[self.pair[1]], drive[self.pair[0]]))
@@ -124,9 +137,16 @@ class Records:
         kept = np.where(np.isfinite(before), FADE * before, 0.0)
         self.kappa[rows] = np.where(told, np.maximum(seen, kept), before)
         self.span[rows] = np.where(told, np.maximum(moved, FADE * self.span[rows]), self.span[rows])
+        if self.bend:
+            told &= (self.bend["line"][rows] != 0).any(axis=-1)
+            away = np.linalg.norm(drive[self.pair[0]] - self.bend["drive"][rows], axis=-1)
+            seen = missed / np.where(told, np.maximum(moved * away, TINY), 1.0) ** 2
+            before = np.where(np.isfinite(self.quartic[rows]), FADE * self.quartic[rows], 0.0)
+            self.quartic[rows] = np.where(told, np.maximum(seen, before), self.quartic[rows])
 
-    def _bend(self, rows: Array, drive: Arrays, answers: Arrays, pair: tuple[str, str]) -> None:
-        """The cubic from an anchor, a, to the new record, b. The record so far becomes the anchor where the new one is far."""
+    def _bend(self, rows: Array, drive: Arrays, answers: Arrays, pair: tuple[str, str], first: Array) -> None:
+        """The cubic from an anchor, a, to the new record, b. The record so far becomes the anchor where the new one is the
+        ``first`` of a step, or far."""
         names = {"drive": self.drive[pair[0]], "answer": self.answers[pair[1]], "slope": self.answers["tangent"]}
         b = drive[pair[0]]
         if not self.bend:
@@ -137,7 +157,8 @@ class Records:
             np.linalg.norm(b - names["drive"][rows], axis=-1),
             np.linalg.norm(self.bend["line"][rows], axis=-1),
         )
-        far = self.known[rows] & (moved > np.maximum(SMALL * np.linalg.norm(b, axis=-1), 0.5 * reach))
+        away = np.where(first, 0.0, 0.5 * reach)
+        far = self.known[rows] & (moved > np.maximum(SMALL * np.linalg.norm(b, axis=-1), away))
         for name, value in names.items():
             self.bend[name][rows[far]] = value[rows[far]]
         line = b - self.bend["drive"][rows]
@@ -148,17 +169,33 @@ class Records:
         for name, value in {"line": line, "square": 3 * missed + turned, "cube": turned + 2 * missed}.items():
             self.bend[name][rows[bent]] = value[bent]
 
-    def at(self, drive: Arrays, some: Array | slice = slice(None)) -> Arrays:
-        """The answers of the sites ``some`` at other drives."""
+    def _along(self, drive: Arrays, some: Array | slice, reach: float) -> tuple[Array, Array]:
+        """(S, 1) how far drives are from b along the line, over b - a, and (S,) whether the cubic is believed there."""
+        assert self.pair is not None
+        line, square, cube = (self.bend[name][some] for name in ("line", "square", "cube"))
+        along = ((drive[self.pair[0]] - self.drive[self.pair[0]][some]) * line).sum(axis=-1, keepdims=True)
+        length = (line**2).sum(axis=-1)
+        t = along / np.maximum(length, TINY)[:, None]
+        with np.errstate(invalid="ignore", over="ignore"):
+            misses = SAFETY * self.quartic[some] * ((t * (1.0 + t))[:, 0] * length) ** 2
+        far = np.abs(t[:, 0])
+        worth = (far <= FARTHEST) & (misses < WORTH * np.linalg.norm(t**2 * (square + t * cube), axis=-1))
+        return t, (length > 0) & ((far <= reach) | worth)
+
+    def at(self, drive: Arrays, some: Array | slice = slice(None), reach: float = REACH) -> Arrays:
+        """The answers of the sites ``some`` at other drives; ``reach``: where cubics end."""
         own, told = ({name: value[some] for name, value in x.items()} for x in (self.drive, self.answers))
         found = affine(self.pair, own, told, drive)
         if not self.bend or self.pair is None:
             return found
         line, square, cube = (self.bend[name][some] for name in ("line", "square", "cube"))
-        along = ((drive[self.pair[0]] - own[self.pair[0]]) * line).sum(axis=-1, keepdims=True)
-        t = along / np.maximum((line**2).sum(axis=-1, keepdims=True), TINY)
-        t = np.where(np.abs(t) <= REACH, t, 0.0)
-        return carried(self.pair, own, told, drive, found[self.pair[1]] + t**2 * (square + t * cube))
+        t, believed = self._along(drive, some, reach)
+        t = np.where(believed[:, None], t, 0.0)
+        out = carried(self.pair, own, told, drive, found[self.pair[1]] + t**2 * (square + t * cube))
+        out["tangent"] = told["tangent"] + turned(t * (2.0 * square + 3.0 * t * cube), line)
+        if "energy" in out:  # the integral of the cubic instead of the trapezoid
+            out["energy"] = out["energy"] - ((t**3 / 6.0 * square + t**4 / 4.0 * cube) * line).sum(axis=-1)
+        return out
 
     def estimate(self, drive: Arrays) -> Array:
         """(S,) what the paired answers at ``drive`` may be wrong by; inf where there is no record."""
@@ -175,7 +212,21 @@ class Records:
         noise = np.where(far > 1.0, NOISE * np.linalg.norm(self.answers[self.pair[1]], axis=-1) * far**2, 0.0)
         with np.errstate(invalid="ignore"):
             second = np.where(moved > 0, 0.5 * self.kappa * moved**2 * far + noise, 0.0)
+        if self.bend:
+            second = np.minimum(second, self._between(drive, self.pair))
         return np.where(self.known, self.error0 + np.minimum(self._first(drive, self.pair), second), np.inf)
+
+    def _between(self, drive: Arrays, pair: tuple[str, str]) -> Array:
+        """(S,) what the cubics miss; inf where none is believed."""
+        line, (t, believed) = self.bend["line"], self._along(drive, slice(None), REACH)
+        beside = np.linalg.norm(drive[pair[0]] - self.drive[pair[0]] - t * line, axis=-1)
+        t, length = t[:, 0], np.linalg.norm(line, axis=-1)
+        with np.errstate(invalid="ignore", over="ignore"):
+            curved = np.linalg.norm(self.bend["square"], axis=-1) / np.maximum(length**2, TINY)
+            missed = SAFETY * self.quartic * (t * (1.0 + t)) ** 2 * length**4
+            missed = missed + curved * beside * (beside + 2.0 * np.abs(t) * length)
+        noise = NOISE * np.linalg.norm(self.answers[pair[1]], axis=-1)
+        return np.where(np.isfinite(self.quartic) & believed, missed + noise, np.inf)
 
     def _first(self, drive: Arrays, pair: tuple[str, str]) -> Array:
         """(S,) what the answers change by to first order, with the tangent and with the secant."""

@@ -23,6 +23,7 @@ from hpcms.kernels.krylov import SHORT, WINDOW, Operator, Stop, dot, norm
 ENGINEERING = np.array([1.0, 1.0, 1.0, 2.0**0.5, 2.0**0.5, 2.0**0.5])  # Mandel strain -> 11 22 33 and twice the shears
 SOFTER = 0.3  # bulk modulus of the preconditioner over that of creeping ice: voids take part in the dilatation
 CURVED = 50.0  # the relative residual after a Newton step over the square of the one before, an upper estimate
+INEXACT = 0.05  # a Newton step lowers the residual at least to this part: answers cost more than iterations
 SINGLE = 1e-4  # the smallest reduction of a residual that single precision is asked for
 SLIGHT = 0.01  # condensed moduli below this share of the mean tangent shear modulus need no relative accuracy
 HILL = 1e-11  # accepted |<sigma:eps> - <sigma>:<eps>| over |<sigma>| |<eps>|
@@ -221,7 +222,7 @@ class CreepSolver:
             if newton == limit:
                 break
             # no closer than the next Newton step can keep: its error is of second order in the relative residual
-            goal = max(min(0.1, max(CURVED * size / scale, SINGLE)) * size, 0.3 * tolerance * scale)
+            goal = max(min(INEXACT, max(CURVED * size / scale, SINGLE)) * size, 0.3 * tolerance * scale)
             d, steps = self._direction(goal, check=not most)
             linear += steps
             self._search(u, d, strain)
