@@ -23,7 +23,7 @@ from hpcms.coupling._rows import Rows
 
 SHARE = 0.1  # of the tolerance: what the errors of the records may add up to
 SAFETY = 2.0  # on the measured curvature
-FADE = 0.5  # of an old curvature that a new measurement does not confirm
+FADE = 0.25  # of an old curvature that a new measurement does not confirm
 SMALL = 1e-4  # a drive that moved by less than this share tells nothing of a curvature
 REACH = 1.5  # how far from its newest record a cubic is believed, over the distance of its two
 FARTHEST, WORTH = 4.0, 0.5  # the same where what it misses is less than this part of what it adds
@@ -177,7 +177,7 @@ class Records:
         length = (line**2).sum(axis=-1)
         t = along / np.maximum(length, TINY)[:, None]
         with np.errstate(invalid="ignore", over="ignore"):
-            misses = SAFETY * self.quartic[some] * ((t * (1.0 + t))[:, 0] * length) ** 2
+            misses = self.quartic[some] * ((t * (1.0 + t))[:, 0] * length) ** 2
         far = np.abs(t[:, 0])
         worth = (far <= FARTHEST) & (misses < WORTH * np.linalg.norm(t**2 * (square + t * cube), axis=-1))
         return t, (length > 0) & ((far <= reach) | worth)
@@ -223,7 +223,7 @@ class Records:
         t, length = t[:, 0], np.linalg.norm(line, axis=-1)
         with np.errstate(invalid="ignore", over="ignore"):
             curved = np.linalg.norm(self.bend["square"], axis=-1) / np.maximum(length**2, TINY)
-            missed = SAFETY * self.quartic * (t * (1.0 + t)) ** 2 * length**4
+            missed = self.quartic * (t * (1.0 + t)) ** 2 * length**4
             missed = missed + curved * beside * (beside + 2.0 * np.abs(t) * length)
         noise = NOISE * np.linalg.norm(self.answers[pair[1]], axis=-1)
         return np.where(np.isfinite(self.quartic) & believed, missed + noise, np.inf)
