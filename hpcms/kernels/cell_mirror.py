@@ -22,6 +22,7 @@ from hpcms.kernels.elements import blocks_of, corners, read_history, write_histo
 from hpcms.kernels.green_vector import axis_symbol, inverse_symbol
 from hpcms.kernels.hex8_creep import tangent
 from hpcms.kernels.krylov import NEARLY, Found, Operator, Stop, advance, direct, dot, settled
+from hpcms.kernels.registers import GROUP, get, put, read, same, transposed, write
 from hpcms.kernels.waves import by_nodes, green_of_classes, scratch, waves
 
 CLASSES = (0, 0, 0, 6, 5, 3)  # of the strain components 11 22 33 23 13 12
@@ -43,32 +44,50 @@ def classes_of(strain: Array) -> tuple[int, ...]:
 
 @jit
 def _spread(v: Array, signs: Array, w: Array) -> None:
-    """w (3, sheets * nodes + 1) <- sum over the classes of v (classes, 3, nodes) with signs (sheets, classes)."""
-    nodes = v.shape[2]
+    """w (sheets * nodes + 1, 4) <- sum over the classes of v (classes, 3, nodes) with signs (sheets, classes).
+
+    Eight nodes at a time: a window has as many at least, and the last eight may overlap with those before.
+    """
+    nodes, kind = v.shape[2], v.dtype.type
+    a, out, zero = v.reshape(-1), w.reshape(-1), same(kind(0.0))
     for s in range(signs.shape[0]):
-        for c in range(3):
-            out = w[c, s * nodes : (s + 1) * nodes]
-            for n in range(nodes):
-                out[n] = 0.0
-            for m in range(v.shape[0]):
-                sign, row = signs[s, m], v[m, c]
-                for n in range(nodes):
-                    out[n] += sign * row[n]
+        for start in range(0, nodes, 2 * GROUP):
+            n = min(start, nodes - 2 * GROUP)
+            x, y, z = zero, zero, zero
+            for m in range(signs.shape[1]):
+                sign, i = same(kind(signs[s, m])), 3 * m * nodes + n
+                x, y, z = (
+                    x + sign * read(a, i, x),
+                    y + sign * read(a, i + nodes, x),
+                    z + sign * read(a, i + 2 * nodes, x),
+                )
+            x, y, z, rest = transposed(x, y, z, zero)
+            i = GROUP * (s * nodes + n)
+            put(out, i, i + 4 * GROUP, x)
+            put(out, i + GROUP, i + 5 * GROUP, y)
+            put(out, i + 2 * GROUP, i + 6 * GROUP, z)
+            put(out, i + 3 * GROUP, i + 7 * GROUP, rest)
 
 
 @jit
 def _collect(f: Array, signs: Array, faces: Array, r: Array) -> None:
     """Transpose of ``_spread``; faces: (classes, 3, nodes) 0 where symmetry holds a component at zero, else 1."""
-    nodes = r.shape[2]
+    nodes, kind = r.shape[2], r.dtype.type
+    a, face, out, zero = f.reshape(-1), faces.reshape(-1), r.reshape(-1), same(kind(0.0))
     for m in range(r.shape[0]):
-        for c in range(3):
-            out, face = r[m, c], faces[m, c]
-            for n in range(nodes):
-                out[n] = 0.0
+        for start in range(0, nodes, 2 * GROUP):
+            n = min(start, nodes - 2 * GROUP)
+            p, q, u, w = zero, zero, zero, zero
             for s in range(signs.shape[0]):
-                sign, row = signs[s, m], f[c, s * nodes : (s + 1) * nodes]
-                for n in range(nodes):
-                    out[n] += sign * face[n] * row[n]
+                sign, i = same(kind(signs[s, m])), GROUP * (s * nodes + n)
+                p, q = p + sign * get(a, i, i + 4 * GROUP), q + sign * get(a, i + GROUP, i + 5 * GROUP)
+                u = u + sign * get(a, i + 2 * GROUP, i + 6 * GROUP)
+                w = w + sign * get(a, i + 3 * GROUP, i + 7 * GROUP)
+            x, y, z, _ = transposed(p, q, u, w)
+            i = 3 * m * nodes + n
+            write(out, i, x * read(face, i, zero))
+            write(out, i + nodes, y * read(face, i + nodes, zero))
+            write(out, i + 2 * nodes, z * read(face, i + 2 * nodes, zero))
 
 
 @jit
@@ -78,7 +97,7 @@ def _conjugate(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, g
                stress: Array) -> tuple[int, float]:  # fmt: skip
     """``MirrorCell.conjugate``, all of it compiled; stress (sheets, 6): integral of the stress of x."""
     z, p, q = np.empty_like(r), np.zeros_like(r), np.empty_like(r)
-    w = np.zeros((3, signs.shape[0] * r.shape[2] + 1), r.dtype)
+    w = np.zeros((signs.shape[0] * r.shape[2] + 1, GROUP), r.dtype)
     f, old = np.empty_like(w), 1.0
     zero, total = np.zeros((signs.shape[0], 6), r.dtype), np.zeros((signs.shape[0], 6))
     r1, x1, z1, p1, q1 = r.reshape(-1), x.reshape(-1), z.reshape(-1), p.reshape(-1), q.reshape(-1)
@@ -110,7 +129,7 @@ def _conjugate(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, g
 def _multiply(conn: Array, sheet: Array, t: Array, moduli: Array, law: Array, geo: Array, signs: Array, faces: Array,
               v: Array, strain: Array, q: Array, total: Array) -> None:  # fmt: skip
     """q <- tangent times the field v and the mean strains (sheets, 6); total (sheets, 6): integral of the stress."""
-    w = np.zeros((3, signs.shape[0] * v.shape[2] + 1), v.dtype)
+    w = np.zeros((signs.shape[0] * v.shape[2] + 1, GROUP), v.dtype)
     f = np.empty_like(w)
     _spread(v, signs, w)
     tangent(w, conn, sheet, strain, t, moduli, law, geo, f, total)
@@ -239,7 +258,7 @@ class MirrorCell:
         spare = sheets * self.count
         conn = corners(voxels, box, self.tables.nodes, spare).astype(np.int64)
         lift = np.where(conn == spare, 0, self.count)[None] * np.arange(sheets)[:, None, None, None]
-        self.conn = np.ascontiguousarray((conn[None] + lift).reshape(-1, *conn.shape[1:]), np.uint64)
+        self.conn = np.ascontiguousarray((conn[None] + lift).reshape(-1, *conn.shape[1:]), np.uint32)
         self.voxels, self.phase = np.tile(voxels, (sheets, 1)), np.tile(kinds, sheets)
         self.sheet = np.repeat(np.arange(sheets), len(kinds))
         self.volume = float(np.prod(spacing)) * float(np.prod(self.box)) * sheets
@@ -250,7 +269,7 @@ class MirrorCell:
         return v.reshape(len(self.group), 3, self.count)
 
     def spread(self, v: Array, shift: int) -> Array:
-        w = np.zeros((3, len(self.group) * self.count + 1))
+        w = np.zeros((len(self.group) * self.count + 1, GROUP))
         _spread(self._vector(v), self.tables.signs[shift], w)
         return w
 

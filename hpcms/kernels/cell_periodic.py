@@ -1,7 +1,7 @@
 """A general periodic cell as the solver of creep steps sees it: all voxels, one sheet, the Fourier transform.
 
 The other kind of cell is ``cell_mirror``. Both offer the same verbs, with ``shift`` telling the symmetry class of a field
-(here there is only one). ``vectors`` are what conjugate gradients work on, ``spread`` turns them into the fields (3, nodes + 1)
+(here there is only one). ``vectors`` are what conjugate gradients work on, ``spread`` turns them into the fields (nodes + 1, 4)
 on which the elements live, ``collect`` is the transpose of ``spread``.
 """
 
@@ -10,10 +10,27 @@ from __future__ import annotations
 import numpy as np
 
 from hpcms.contracts import Array
+from hpcms.kernels import jit
 from hpcms.kernels.elements import blocks_of, corners, read_history, write_history
 from hpcms.kernels.green_vector import GreenVector
 from hpcms.kernels.hex8_creep import tangent
 from hpcms.kernels.krylov import NEARLY, Found, Operator, Stop, advance, direct, dot, settled
+from hpcms.kernels.registers import GROUP
+
+
+@jit
+def _spread(v: Array, w: Array) -> None:
+    """w (nodes + 1, 4) <- v (3, nodes + 1)."""
+    for n in range(v.shape[1]):
+        w[n, 0], w[n, 1], w[n, 2], w[n, 3] = v[0, n], v[1, n], v[2, n], 0.0
+
+
+@jit
+def _collect(f: Array, r: Array) -> None:
+    """Transpose of ``_spread``, without what went to the spare node."""
+    for n in range(r.shape[1]):
+        r[0, n], r[1, n], r[2, n] = f[n, 0], f[n, 1], f[n, 2]
+    r[:, -1] = 0.0
 
 
 class PeriodicCell:
@@ -22,7 +39,7 @@ class PeriodicCell:
     def __init__(self, phase: Array, loaded: Array, spacing: tuple[float, float, float]) -> None:
         self.cell, self.box = phase.shape, np.array(phase.shape)
         self.voxels, self.phase = blocks_of(phase, loaded)
-        self.conn = corners(self.voxels, phase.shape, phase.shape, phase.size)
+        self.conn = corners(self.voxels, phase.shape, phase.shape, phase.size).astype(np.uint32)
         self.sheet = np.zeros(len(self.phase), np.int64)
         self.volume = float(np.prod(spacing)) * phase.size
         self.green = {np.dtype(kind): GreenVector(phase.shape, spacing, kind) for kind in (np.float32, np.float64)}
@@ -32,12 +49,15 @@ class PeriodicCell:
 
     def spread(self, v: Array, shift: int) -> Array:
         """Vector -> fields on the nodes and the spare one."""
-        return v.reshape(3, -1)
+        w = np.empty((self.length // 3, GROUP), v.dtype)
+        _spread(v.reshape(3, -1), w)
+        return w
 
     def collect(self, f: Array, shift: int) -> Array:
         """Fields -> vector, without what went to the spare node."""
-        f[:, -1] = 0.0
-        return f.reshape(-1)
+        r = np.empty((3, len(f)), f.dtype)
+        _collect(f, r)
+        return r.reshape(-1)
 
     def set_moduli(self, lam: float, mu: float, mean: float) -> None:
         for green in self.green.values():
@@ -52,8 +72,9 @@ class PeriodicCell:
 
     def conjugate(self, operator: Operator, r: Array, shift: int, stop: Stop) -> Found:
         """Conjugate gradients for K x = r in the precision of r, which is turned into the residual."""
-        w, f = np.zeros((3, self.length // 3), r.dtype), np.empty((3, self.length // 3), r.dtype)
-        z, x, p, old, drops = np.zeros_like(r), np.zeros_like(r), w.reshape(-1), 1.0, np.zeros(stop.window)
+        w = np.empty((self.length // 3, GROUP), r.dtype)
+        f, q, old, drops = np.empty_like(w), np.empty_like(r), 1.0, np.zeros(stop.window)
+        z, x, p = np.zeros_like(r), np.zeros_like(r), np.zeros_like(r)
         zero, total, energy = np.zeros((1, 6), r.dtype), np.zeros((1, 6)), stop.energy
         stress = np.zeros((1, 6))
 
@@ -70,8 +91,9 @@ class PeriodicCell:
                 return found(iteration)
             direct(z, rz / old, p)
             old = rz
+            _spread(p.reshape(3, -1), w)
             tangent(w, self.conn, self.sheet, zero, *operator, f, total)
-            q = self.collect(f, shift)
+            _collect(f, q.reshape(3, -1))
             pq = dot(p, q)
             if not pq > 0.0:
                 return found(iteration)

@@ -24,8 +24,9 @@ import numpy as np
 
 from hpcms.contracts import Array
 from hpcms.kernels import jit
-from hpcms.kernels.hex8_points import LANES, POINT, forces, gather, scatter, strains
+from hpcms.kernels.hex8_points import LANES, POINT, forces, gather_rows, scatter_rows, strains
 from hpcms.kernels.norton import remaining, remaining_cubic
+from hpcms.kernels.registers import GROUP, read, same, summed, write
 
 HISTORY = 5 * LANES  # stride of the creep strain from one point to the next
 TINY = 1e-300  # keeps 0/0 out of the direction of a deviator that vanishes
@@ -51,11 +52,11 @@ def _dilatation(s: Any, mean: Any) -> None:
     """mean[lane] <- trace of the strain, averaged over the points of the voxel."""
     eighth = mean.dtype.type(0.125)
     for lane in range(LANES):
-        mean[lane] = 0.0
-    for q in range(8):
-        for lane in range(LANES):
+        total = mean.dtype.type(0.0)
+        for q in range(8):
             p = q * POINT + lane
-            mean[lane] += eighth * (s[p] + s[p + LANES] + s[p + 2 * LANES])
+            total += s[p] + s[p + LANES] + s[p + 2 * LANES]
+        mean[lane] = eighth * total
 
 
 @jit
@@ -118,7 +119,7 @@ def evaluate(u: Array, conn: Array, sheet: Array, strain: Array, vp: Array, modu
              t: Array, left: Array, sums: Array) -> None:  # fmt: skip
     """f <- internal forces at the displacement u under the mean strain; t <- tangents times the point's volume.
 
-    u, f: (3, nodes + 1); sheet: (blocks,) row of ``strain`` (sheets, 6) that a block sees; t: (blocks, 8 points * 6 *
+    u, f: (nodes + 1, 4); sheet: (blocks,) row of ``strain`` (sheets, 6) that a block sees; t: (blocks, 8 points * 6 *
     lanes) in single precision; left: (blocks, 8 points * lanes) the shares x; sums: (sheets, 8) integrals of the stress
     (11 22 33 23 13 12), of the potential and of stress:stress.
     """
@@ -126,61 +127,66 @@ def evaluate(u: Array, conn: Array, sheet: Array, strain: Array, vp: Array, modu
     k, x = np.empty(LANES), np.empty(LANES)
     k_bits, bits = k.view(np.int64), x.view(np.int64)
     g = (geo[0], geo[1], geo[2], geo[3], geo[4], geo[5], geo[6], geo[7], geo[8])
-    f[:] = 0.0
+    u1, f1 = u.reshape(-1), f.reshape(-1)
+    f1[:] = 0.0
     sums[:] = 0.0
     for b in range(conn.shape[0]):
         e = strain[sheet[b]]
-        gather(u, conn[b], v)
+        gather_rows(u1, conn[b], v)
         strains(v, g, (e[0], e[1], e[2], e[3], e[4], e[5]), s)
         _respond(s, vp[b], moduli[b], law[b], t[b], left[b], k, k_bits, x, bits, mean, geo[9], sums[sheet[b]])
         forces(s, g, v)
-        scatter(v, conn[b], f)
+        scatter_rows(v, conn[b], f1)
 
 
 @jit
-def _linear(s: Any, t: Any, bulk: Any, weight: float, average: float, mean: Any, total: Any) -> None:
-    """Strains -> stresses with the tangent t of a block, in place."""
+def _linear(s: Any, t: Any, bulk: Any, weight: Any, average: Any, mean: Any, total: Any) -> None:
+    """Strains -> stresses with the tangent t of a block, in place, in explicit vectors."""
     _dilatation(s, mean)
-    third, half, zero = s.dtype.type(1.0 / 3.0), s.dtype.type(0.5), s.dtype.type(0.0)
+    kind = s.dtype.type
+    third, half, zero = same(kind(1.0 / 3.0)), same(kind(0.5)), same(kind(0.0))
+    kept, shared = same(weight * (kind(1.0) - average)), same(weight * average)
     s0, s1, s2, s3, s4, s5 = zero, zero, zero, zero, zero, zero
-    for q in range(8):
-        for lane in range(LANES):
-            p = q * POINT + lane
-            f, a, b = t[p], t[p + LANES], t[p + 2 * LANES]
-            c, d, e = t[p + 3 * LANES], t[p + 4 * LANES], t[p + 5 * LANES]
-            xx, yy, zz = s[p], s[p + LANES], s[p + 2 * LANES]
-            yz, xz, xy = s[p + 3 * LANES], s[p + 4 * LANES], s[p + 5 * LANES]
+    for lane in range(0, LANES, 2 * GROUP):
+        K = read(bulk, lane, zero)
+        own, base = kept * K, shared * K * read(mean, lane, zero)
+        for p in range(lane, 8 * POINT, POINT):
+            f, a, b = read(t, p, zero), read(t, p + LANES, zero), read(t, p + 2 * LANES, zero)
+            c, d, e = read(t, p + 3 * LANES, zero), read(t, p + 4 * LANES, zero), read(t, p + 5 * LANES, zero)
+            xx, yy, zz = read(s, p, zero), read(s, p + LANES, zero), read(s, p + 2 * LANES, zero)
+            yz, xz, xy = read(s, p + 3 * LANES, zero), read(s, p + 4 * LANES, zero), read(s, p + 5 * LANES, zero)
             along = a * (xx - zz) + b * (yy - zz) + c * yz + d * xz + e * xy
-            tr = xx + yy + zz
-            pressure, g = weight * bulk[lane] * (tr + average * (mean[lane] - tr)) - f * third * tr, half * f
-            xx, yy, zz = (
-                pressure + f * xx - a * along,
-                pressure + f * yy - b * along,
-                pressure + f * zz + (a + b) * along,
-            )
-            yz, xz, xy = g * yz - c * along, g * xz - d * along, g * xy - e * along
-            s[p], s[p + LANES], s[p + 2 * LANES] = xx, yy, zz
-            s[p + 3 * LANES], s[p + 4 * LANES], s[p + 5 * LANES] = yz, xz, xy
+            pressure, g = base + (own - third * f) * (xx + yy + zz), half * f
+            xx, yy = pressure + f * xx - a * along, pressure + f * yy - b * along
+            zz, yz = pressure + f * zz + (a + b) * along, g * yz - c * along
+            xz, xy = g * xz - d * along, g * xy - e * along
+            write(s, p, xx)
+            write(s, p + LANES, yy)
+            write(s, p + 2 * LANES, zz)
+            write(s, p + 3 * LANES, yz)
+            write(s, p + 4 * LANES, xz)
+            write(s, p + 5 * LANES, xy)
             s0, s1, s2, s3, s4, s5 = s0 + xx, s1 + yy, s2 + zz, s3 + yz, s4 + xz, s5 + xy
-    total[0], total[1], total[2] = total[0] + s0, total[1] + s1, total[2] + s2
-    total[3], total[4], total[5] = total[3] + s3, total[4] + s4, total[5] + s5
+    total[0], total[1], total[2] = total[0] + summed(s0), total[1] + summed(s1), total[2] + summed(s2)
+    total[3], total[4], total[5] = total[3] + summed(s3), total[4] + summed(s4), total[5] + summed(s5)
 
 
 @jit
 def tangent(u: Array, conn: Array, sheet: Array, strain: Array, t: Array, moduli: Array, law: Array, geo: Array, f: Array,
             total: Array) -> None:  # fmt: skip
-    """f <- B^T C_t (strain + B u); total (sheets, 6) <- integral of the stress. u, f: (3, nodes + 1); strain: (sheets, 6)."""
+    """f <- B^T C_t (strain + B u); total (sheets, 6) <- integral of the stress. u, f: (nodes + 1, 4); strain: (sheets, 6)."""
     v, s, mean = np.empty(24 * LANES, u.dtype), np.empty(8 * POINT, u.dtype), np.empty(LANES, u.dtype)
     g = (geo[0], geo[1], geo[2], geo[3], geo[4], geo[5], geo[6], geo[7], geo[8])
-    f[:] = 0.0
+    u1, f1 = u.reshape(-1), f.reshape(-1)
+    f1[:] = 0.0
     total[:] = 0.0
     for b in range(conn.shape[0]):
         e = strain[sheet[b]]
-        gather(u, conn[b], v)
+        gather_rows(u1, conn[b], v)
         strains(v, g, (e[0], e[1], e[2], e[3], e[4], e[5]), s)
         _linear(s, t[b], moduli[b, 0], geo[9], law[b, 2], mean, total[sheet[b]])
         forces(s, g, v)
-        scatter(v, conn[b], f)
+        scatter_rows(v, conn[b], f1)
 
 
 @jit
@@ -244,14 +250,15 @@ def settle(u: Array, u0: Array, conn: Array, sheet: Array, strain: Array, strain
     v, s, s0 = np.empty(24 * LANES), np.empty(8 * POINT), np.empty(8 * POINT)
     mean, mean0 = np.empty(LANES), np.empty(LANES)
     g = (geo[0], geo[1], geo[2], geo[3], geo[4], geo[5], geo[6], geo[7], geo[8])
-    heat[:] = 0.0
+    u1, u2, f1 = u.reshape(-1), u0.reshape(-1), heat.reshape(-1)
+    f1[:] = 0.0
     sums[:] = 0.0
     for b in range(conn.shape[0]):
         e, e0 = strain[sheet[b]], strain0[sheet[b]]
-        gather(u0, conn[b], v)
+        gather_rows(u2, conn[b], v)
         strains(v, g, (e0[0], e0[1], e0[2], e0[3], e0[4], e0[5]), s0)
-        gather(u, conn[b], v)
+        gather_rows(u1, conn[b], v)
         strains(v, g, (e[0], e[1], e[2], e[3], e[4], e[5]), s)
         _settle(s, s0, vp[b], left[b], moduli[b], law[b], softening[b], geo[9], mean, mean0, new[b], sums[sheet[b]])
         forces(s, g, v)
-        scatter(v, conn[b], heat)
+        scatter_rows(v, conn[b], f1)

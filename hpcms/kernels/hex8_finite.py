@@ -24,12 +24,12 @@ STORED = 11 * LANES  # F^-T, mu - lam/2 (J^2 - 1), lam J^2
 
 
 @jit
-def _put(s: Any, p: int, x: Any, y: Any, z: Any, f: Any, qx: int, qy: int, qz: int) -> None:
+def _put(s: Any, p: int, x: Any, y: Any, z: Any, qx: int, qy: int, qz: int) -> None:
     """Gradient of one component at one point, from its derivatives along the axes."""
     p += (4 * qx + 2 * qy + qz) * POINT
-    s[p] = x[2 * qy + qz] + f[0]
-    s[p + LANES] = y[2 * qx + qz] + f[1]
-    s[p + 2 * LANES] = z[2 * qx + qy] + f[2]
+    s[p] = x[2 * qy + qz]
+    s[p + LANES] = y[2 * qx + qz]
+    s[p + 2 * LANES] = z[2 * qx + qy]
 
 
 @jit
@@ -47,16 +47,16 @@ def _gradients(v: Any, g: Any, F: Any, s: Any) -> None:
     for c in range(3):
         f = (F[3 * c], F[3 * c + 1], F[3 * c + 2])
         for lane in range(LANES):
-            x, y, z = _derivatives(v, c, lane, g)
+            x, y, z = _derivatives(v, c, lane, g, f)
             p = 3 * c * LANES + lane
-            _put(s, p, x, y, z, f, 0, 0, 0)
-            _put(s, p, x, y, z, f, 0, 0, 1)
-            _put(s, p, x, y, z, f, 0, 1, 0)
-            _put(s, p, x, y, z, f, 0, 1, 1)
-            _put(s, p, x, y, z, f, 1, 0, 0)
-            _put(s, p, x, y, z, f, 1, 0, 1)
-            _put(s, p, x, y, z, f, 1, 1, 0)
-            _put(s, p, x, y, z, f, 1, 1, 1)
+            _put(s, p, x, y, z, 0, 0, 0)
+            _put(s, p, x, y, z, 0, 0, 1)
+            _put(s, p, x, y, z, 0, 1, 0)
+            _put(s, p, x, y, z, 0, 1, 1)
+            _put(s, p, x, y, z, 1, 0, 0)
+            _put(s, p, x, y, z, 1, 0, 1)
+            _put(s, p, x, y, z, 1, 1, 0)
+            _put(s, p, x, y, z, 1, 1, 1)
 
 
 @jit

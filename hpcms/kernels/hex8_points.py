@@ -4,9 +4,10 @@ Elements come as a list, ``LANES`` at a time, so that the compiler turns one ele
 instructions. Strains are found by sum factorisation: nodal values -> coefficients of the products of (1, xi), (1, eta),
 (1, zeta) -> derivatives at the Gauss points; forces take the same way back.
 
-Layout: ``u``: (3, nodes + 1); ``conn``: (blocks, 8 corners, LANES) node of a corner, unsigned (a signed index would be
-checked for being negative), corner = 4 x + 2 y + z; point data: (blocks, 8 points * numbers * LANES), point = 4 x + 2 y + z.
-Blocks are filled up with elements at the spare last node.
+Layout: ``u``: (3, nodes + 1), or (nodes + 1, 4) with one number to spare behind the components of a node; ``conn``: (blocks,
+8 corners, LANES) node of a corner, unsigned (a signed index would be checked for being negative), corner = 4 x + 2 y + z;
+point data: (blocks, 8 points * numbers * LANES), point = 4 x + 2 y + z. Blocks are filled up with elements at the spare last
+node, which bear no force.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from hpcms.contracts import Array
 from hpcms.kernels import jit
+from hpcms.kernels.registers import GROUP, get, put, read, same, transposed, write
 
 LANES = 16  # at least 16, or the compiler counts the loop as too short for vector instructions
 POINT = 6 * LANES
@@ -46,6 +48,44 @@ def scatter(v: Array, conn: Array, f: Array) -> None:
         for a in range(8):
             for lane in range(LANES):
                 w[conn[a, lane]] += v[(8 * c + a) * LANES + lane]
+
+
+@jit
+def _two(u: Any, nodes: Any, lane: int) -> Any:
+    """The numbers of two nodes."""
+    return get(u, GROUP * nodes[lane], GROUP * nodes[lane + GROUP])
+
+
+@jit
+def _add_two(f: Any, nodes: Any, lane: int, v: Any) -> None:
+    put(f, GROUP * nodes[lane], GROUP * nodes[lane + GROUP], _two(f, nodes, lane) + v)
+
+
+@jit
+def gather_rows(u: Array, conn: Array, v: Array) -> None:
+    """``gather`` from a field (nodes + 1, 4), flat: one load for the numbers of a node, eight elements at a time."""
+    for a in range(8):
+        n = conn[a]
+        for lane in range(0, LANES, 2 * GROUP):
+            x, y, z, _ = transposed(_two(u, n, lane), _two(u, n, lane + 1), _two(u, n, lane + 2), _two(u, n, lane + 3))
+            write(v, a * LANES + lane, x)
+            write(v, (8 + a) * LANES + lane, y)
+            write(v, (16 + a) * LANES + lane, z)
+
+
+@jit
+def scatter_rows(v: Array, conn: Array, f: Array) -> None:
+    """``scatter`` to a field (nodes + 1, 4), flat. No two elements of a block have the same corner at the same node."""
+    zero = same(v.dtype.type(0.0))
+    for a in range(8):
+        n = conn[a]
+        for lane in range(0, LANES, 2 * GROUP):
+            x, y = read(v, a * LANES + lane, zero), read(v, (8 + a) * LANES + lane, zero)
+            p, q, r, s = transposed(x, y, read(v, (16 + a) * LANES + lane, zero), zero)
+            _add_two(f, n, lane, p)
+            _add_two(f, n, lane + 1, q)
+            _add_two(f, n, lane + 2, r)
+            _add_two(f, n, lane + 3, s)
 
 
 @jit
@@ -89,38 +129,41 @@ def _unfour(a: Any, b: Any, c: Any, d: Any) -> Any:
 
 
 @jit
-def _derivatives(v: Any, c: int, lane: int, g: Any) -> Any:
-    """d/dx at (eta, zeta), d/dy at (xi, zeta), d/dz at (xi, eta) of component c: three times four values."""
+def _derivatives(v: Any, c: int, lane: int, g: Any, e: Any) -> Any:
+    """``e`` plus d/dx at (eta, zeta), d/dy at (xi, zeta), d/dz at (xi, eta) of component c: three times four values."""
     x, y, z, xy, xz, yz, xyz = _modes(v, c, lane)
     return (
-        _four(g[0] * x, g[1] * xy, g[1] * xz, g[2] * xyz),
-        _four(g[3] * y, g[4] * xy, g[4] * yz, g[5] * xyz),
-        _four(g[6] * z, g[7] * xz, g[7] * yz, g[8] * xyz),
+        _four(g[0] * x + e[0], g[1] * xy, g[1] * xz, g[2] * xyz),
+        _four(g[3] * y + e[1], g[4] * xy, g[4] * yz, g[5] * xyz),
+        _four(g[6] * z + e[2], g[7] * xz, g[7] * yz, g[8] * xyz),
     )
 
 
 @jit
-def _put(s: Any, lane: int, x: Any, y: Any, z: Any, e: Any, qx: int, qy: int, qz: int) -> None:
+def _put(s: Any, lane: int, x: Any, y: Any, z: Any, qx: int, qy: int, qz: int) -> None:
     """Strain at one point from the derivatives of the three components."""
     i, j, k, p = 2 * qy + qz, 2 * qx + qz, 2 * qx + qy, (4 * qx + 2 * qy + qz) * POINT + lane
-    s[p], s[p + LANES], s[p + 2 * LANES] = x[0][i] + e[0], y[1][j] + e[1], z[2][k] + e[2]
-    s[p + 3 * LANES] = y[2][k] + z[1][j] + e[3]
-    s[p + 4 * LANES], s[p + 5 * LANES] = x[2][k] + z[0][i] + e[4], x[1][j] + y[0][i] + e[5]
+    s[p], s[p + LANES], s[p + 2 * LANES] = x[0][i], y[1][j], z[2][k]
+    s[p + 3 * LANES] = y[2][k] + z[1][j]
+    s[p + 4 * LANES], s[p + 5 * LANES] = x[2][k] + z[0][i], x[1][j] + y[0][i]
 
 
 @jit
 def strains(v: Array, g: Any, e: Any, s: Array) -> None:
     """Corner displacements v of a block -> s[point, number, lane]: ``e`` plus 11, 22, 33 and twice 23, 13, 12."""
+    zero = v.dtype.type(0.0)
+    ex, ey, ez = (e[0], e[5], e[4]), (zero, e[1], e[3]), (zero, zero, e[2])
     for lane in range(LANES):
-        x, y, z = _derivatives(v, 0, lane, g), _derivatives(v, 1, lane, g), _derivatives(v, 2, lane, g)
-        _put(s, lane, x, y, z, e, 0, 0, 0)
-        _put(s, lane, x, y, z, e, 0, 0, 1)
-        _put(s, lane, x, y, z, e, 0, 1, 0)
-        _put(s, lane, x, y, z, e, 0, 1, 1)
-        _put(s, lane, x, y, z, e, 1, 0, 0)
-        _put(s, lane, x, y, z, e, 1, 0, 1)
-        _put(s, lane, x, y, z, e, 1, 1, 0)
-        _put(s, lane, x, y, z, e, 1, 1, 1)
+        x, y = _derivatives(v, 0, lane, g, ex), _derivatives(v, 1, lane, g, ey)
+        z = _derivatives(v, 2, lane, g, ez)
+        _put(s, lane, x, y, z, 0, 0, 0)
+        _put(s, lane, x, y, z, 0, 0, 1)
+        _put(s, lane, x, y, z, 0, 1, 0)
+        _put(s, lane, x, y, z, 0, 1, 1)
+        _put(s, lane, x, y, z, 1, 0, 0)
+        _put(s, lane, x, y, z, 1, 0, 1)
+        _put(s, lane, x, y, z, 1, 1, 0)
+        _put(s, lane, x, y, z, 1, 1, 1)
 
 
 @jit

@@ -1,7 +1,7 @@
 """Eight numbers in the registers of the processor, as two groups of four that may lie apart in memory.
 
-Loops too short for the compiler to turn them into vector instructions are written with these: ``get``, ``put``, ``turned`` and
-``+``, ``-``, ``*`` lane by lane, all in one precision. The functions below are the plain twins: there a vector is an array.
+Loops that the compiler does not turn into vector instructions of its own are written with these: the functions below, and ``+``,
+``-``, ``*`` lane by lane in one precision. As they stand here they are the plain twins: there a vector is an array.
 """
 
 from __future__ import annotations
@@ -27,14 +27,41 @@ def get(a: Array, i: int, k: int) -> Array:
     return np.concatenate((a[i : i + GROUP], a[k : k + GROUP]))
 
 
+def same(x: float) -> Array:
+    """x in all lanes."""
+    return np.full(2 * GROUP, x)
+
+
+def read(a: Array, i: int, x: Array) -> Array:
+    """The eight numbers a[i : i + 8], widened where the vector x is wider."""
+    return a[i : i + 2 * GROUP].astype(x.dtype)
+
+
 def put(a: Array, i: int, k: int, v: Array) -> None:
     """The inverse of ``get``."""
     a[i : i + GROUP], a[k : k + GROUP] = v[:GROUP], v[GROUP:]
 
 
+def write(a: Array, i: int, x: Array) -> None:
+    """The inverse of ``read``, in one precision."""
+    a[i : i + 2 * GROUP] = x
+
+
 def turned(v: Array) -> Array:
     """(y, z, x, w) for the (x, y, z, w) of each group."""
     return v[TURN]
+
+
+def summed(v: Array) -> float:
+    """The sum of the eight."""
+    return v.sum()
+
+
+def transposed(a: Array, b: Array, c: Array, d: Array) -> tuple[Array, Array, Array, Array]:
+    """Rows <-> columns of the 4 x 4 numbers that the first groups of four vectors hold, and likewise of the second groups."""
+    first, second = np.stack((a, b, c, d)).reshape(GROUP, 2, GROUP).transpose(1, 2, 0)
+    x, y, z, w = np.concatenate((first, second), axis=1)
+    return x, y, z, w
 
 
 class Vector(types.Type):
@@ -55,13 +82,17 @@ def _shuffle(builder: Any, a: Any, b: Any, lanes: list[int]) -> Any:
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
 
 
-def _places(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
-    """Pointers to the two groups that ``get`` and ``put`` move."""
+def _place(context: Any, builder: Any, signature: Any, args: Any, count: int, n: int = 1) -> Any:
+    """Pointer to the ``count`` numbers that begin where argument n tells."""
     array = signature.args[0]
     data = context.make_array(array)(context, builder, args[0]).data
-    group = ir.VectorType(context.get_data_type(array.dtype), GROUP).as_pointer()
-    at = [context.cast(builder, args[n], signature.args[n], types.intp) for n in (1, 2)]
-    return [builder.bitcast(builder.gep(data, [n]), group) for n in at]
+    at = builder.gep(data, [context.cast(builder, args[n], signature.args[n], types.intp)])
+    return builder.bitcast(at, ir.VectorType(context.get_data_type(array.dtype), count).as_pointer())
+
+
+def _places(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
+    """Pointers to the two groups that ``get`` and ``put`` move."""
+    return [_place(context, builder, signature, args, GROUP, n) for n in (1, 2)]
 
 
 @type_callable(get)
@@ -98,6 +129,71 @@ def _type_turned(context: Any) -> Callable[..., Any]:
 @lower_builtin(turned, Vector)
 def _turned(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     return _shuffle(builder, args[0], args[0], TURN)
+
+
+@type_callable(same)
+def _type_same(context: Any) -> Callable[..., Any]:
+    return lambda x: Vector(x) if isinstance(x, types.Float) else None
+
+
+@lower_builtin(same, types.Float)
+def _same(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    one = ir.Constant(context.get_value_type(signature.return_type), ir.Undefined)
+    v = builder.insert_element(one, args[0], ir.Constant(ir.IntType(32), 0))
+    return _shuffle(builder, v, v, [0] * 2 * GROUP)
+
+
+@type_callable(read)
+def _type_read(context: Any) -> Callable[..., Any]:
+    return lambda a, i, x: x if isinstance(x, Vector) and a.dtype.bitwidth <= x.kind.bitwidth else None
+
+
+@lower_builtin(read, types.Array, types.Integer, Vector)
+def _read(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    place, wanted = _place(context, builder, signature, args, 2 * GROUP), context.get_value_type(signature.return_type)
+    v = builder.load(place, align=signature.args[0].dtype.bitwidth // 8)
+    return v if v.type == wanted else builder.fpext(v, wanted)
+
+
+@type_callable(write)
+def _type_write(context: Any) -> Callable[..., Any]:
+    return lambda a, i, x: types.none if x == Vector(a.dtype) else None
+
+
+@lower_builtin(write, types.Array, types.Integer, Vector)
+def _write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    place = _place(context, builder, signature, args, 2 * GROUP)
+    builder.store(args[2], place, align=signature.args[0].dtype.bitwidth // 8)
+    return context.get_dummy_value()
+
+
+@type_callable(summed)
+def _type_summed(context: Any) -> Callable[..., Any]:
+    return lambda v: v.kind if isinstance(v, Vector) else None
+
+
+@lower_builtin(summed, Vector)
+def _summed(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    v = args[0]
+    for half in (4, 2, 1):
+        low, high = (_shuffle(builder, v, v, list(range(n, n + half))) for n in (0, half))
+        v = builder.fadd(low, high)
+    return builder.extract_element(v, ir.Constant(ir.IntType(32), 0))
+
+
+@type_callable(transposed)
+def _type_transposed(context: Any) -> Callable[..., Any]:
+    return lambda a, b, c, d: types.UniTuple(a, GROUP) if isinstance(a, Vector) and a == b == c == d else None
+
+
+@lower_builtin(transposed, Vector, Vector, Vector, Vector)
+def _transposed(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    a, b, c, d = args
+    low, high = [0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]
+    p, q, r, s = (_shuffle(builder, *pair, lanes) for lanes in (low, high) for pair in ((a, b), (c, d)))
+    first, last = [0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]
+    rows = [_shuffle(builder, *pair, lanes) for pair in ((p, q), (r, s)) for lanes in (first, last)]
+    return context.make_tuple(builder, signature.return_type, rows)
 
 
 def _lane_by_lane(function: Any, instruction: str) -> None:

@@ -120,6 +120,29 @@ def test_forces_and_tangents_are_derivatives(group: tuple[int, ...] | None) -> N
     np.testing.assert_allclose(product_, want, atol=3e-7 * np.abs(want).max())
 
 
+@pytest.mark.parametrize("group", [None, (0, 3)])
+def test_tangents_take_a_mean_strain_in_both_precisions(group: tuple[int, ...] | None) -> None:
+    """Forces and mean stress for a mean strain and a fluctuation, by central differences; of voxels of all phases."""
+    rng = np.random.default_rng(5)
+    run = solver(mirrored(rng.integers(0, 4, (3, 2, 3)).astype(np.uint8)), group)
+    cell = run.cell
+    u, d = (cell.read_field(rng.normal(size=(3, *cell.cell)), 0) for _ in range(2))
+    u, d = (cell.collect(cell.spread(v, 0).copy(), 0) for v in (u, d))
+    run.vp = 0.1 * rng.normal(size=(len(cell.voxels), 8 * 5 * cell.voxels.shape[1]))
+    strain, change = (np.where([1, 1, 1, 0, 0, 1], rng.normal(size=6), 0.0) for _ in range(2))
+    ends = []
+    for h in (1e-5, -1e-5):
+        run._evaluate(u + h * d, strain + h * change)
+        ends.append((run.f, cell.mean(run.sums[:, :6], 0)))
+    run._evaluate(u, strain)
+    for operator, share in ((run.double, 3e-7), (run.single, 2e-6)):
+        kind = operator.moduli.dtype
+        found = cell.multiply(operator, d.astype(kind), 0, (change * ENGINEERING).astype(kind))
+        for value, plus, minus in zip(found, *ends, strict=True):
+            want = (plus - minus) / 2e-5
+            np.testing.assert_allclose(value, want, rtol=0, atol=share * np.abs(want).max())
+
+
 @pytest.mark.parametrize("shift", [0, 3, 5, 6])
 @pytest.mark.parametrize("group", [(0,), (0, 3), (0, 3, 5, 6)])
 def test_waves_invert_a_homogeneous_mirrored_cell(group: tuple[int, ...], shift: int) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpcms.kernels import jit
-from hpcms.kernels.registers import get, put, turned
+from hpcms.kernels.registers import get, put, read, same, summed, transposed, turned, write
 from hpcms.kernels.waves import by_nodes, green_of_classes, scratch, waves
 
 
@@ -57,3 +57,27 @@ def test_vectors_equal_their_plain_twins(kind: type) -> None:
     u, v = np.r_[a[:4], a[9:]], np.r_[a[5:9], a[1:5]]
     want[[1, 2, 3, 4, 8, 9, 10, 11]] = u + v[[1, 2, 0, 3, 5, 6, 4, 7]] * u - v
     np.testing.assert_allclose(found, want, rtol=0, atol=4 * np.finfo(kind).eps)
+
+
+@jit
+def rearrange(a: np.ndarray, single: np.ndarray, b: np.ndarray) -> None:
+    p, q, r = get(a, 0, 4), get(a, 5, 1), read(a, 3, same(a[0]))
+    x, y, z, w = transposed(p, q, r, read(single, 1, p) * same(a[2]))
+    write(b, 0, x)
+    write(b, 8, y)
+    write(b, 16, z)
+    write(b, 24, w)
+    b[32] = summed(r)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_numbers_change_places_as_in_the_plain_twins(kind: type) -> None:
+    rng = np.random.default_rng(0)
+    a, single = rng.normal(size=13).astype(kind), rng.normal(size=9).astype(np.float32)
+    found = np.zeros(33, kind)
+    rearrange(a, single, found)
+    rows = np.array([a[:8], np.r_[a[5:9], a[1:5]], a[3:11], single[1:] * a[2]])
+    want = np.r_[np.concatenate((rows[:, :4].T, rows[:, 4:].T), axis=1).reshape(-1), a[3:11].sum()]
+    np.testing.assert_allclose(found, want, rtol=0, atol=8 * np.finfo(kind).eps)
+    plain = np.array(transposed(*rows)).reshape(-1)
+    np.testing.assert_array_equal(plain, np.concatenate((rows[:, :4].T, rows[:, 4:].T), axis=1).reshape(-1))
