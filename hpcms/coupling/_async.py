@@ -9,7 +9,8 @@ Every site has an affine record (``_records``). In each open step
     end      when all records are good enough, the batches whose memory is not are finished: solved to convergence;
     ahead    where places are idle, batches whose records are good enough start the next step from an extrapolated drive, at
              most ``BUDGET`` times; what they remember is then that of a trial, and where it turns out not to be the final
-             one, the record counts for nothing but a first iterate.
+             one, the record counts for nothing but a first iterate. Where no model remembers, records are good for all steps:
+             the coarse model first foresees the drives with them, as well as it can, and only then asks.
 
 A step is done when u has a residual below the tolerance with records that a coarse solve has seen, all of them made from the
 final history of the step before, and their summed error is below its share: the nested answer to the tolerance. Coarse updates
@@ -34,7 +35,7 @@ from hpcms.coupling.condensed import Condensed
 from hpcms.coupling.nested import record_of
 
 BUDGET = 3  # records of a batch in a step that is not open yet
-FORESEEN, TRIES = 1e-4, 5  # residual of the coarse model that is good enough to ask for records; coarse solves for it
+FORESEEN, TRIES = 1e-4, 5  # without memory: the coarse residual that is small enough to ask for records; coarse solves for it
 MOST = 3  # coarse solves of a step over ``max_sweeps`` until the scheme falls back
 
 

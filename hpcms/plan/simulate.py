@@ -109,6 +109,7 @@ class Simulation:
     _pending: list[tuple[float, int, _Sent, int]] = field(default_factory=list)
     _serial: int = 0
     _coarse_runs: bool = False
+    _driver: float = 0.0
     _u_depth: dict[int, float] = field(default_factory=dict)
     _told_depth: dict[int, float] = field(default_factory=dict)
 
@@ -211,7 +212,8 @@ class Simulation:
         depth = cost + max(self._told_depth.get(request.step, 0.0), self._u_depth.get(request.step, 0.0), below)
         self.deepest = max(self.deepest, depth)
         self.work, self.coarse_work, self._coarse_runs = self.work + cost, self.coarse_work + cost, True
-        self._push(self.now + cost, "coarse", (request, advance, depth, len(self.rejected)))
+        self._driver = max(self.now, self._driver) + cost  # one at a time, also where nobody waits for the last one any more
+        self._push(self._driver, "coarse", (request, advance, depth, len(self.rejected)))
 
     def _push(self, time: float, kind: str, what: Any) -> None:
         self._serial += 1
