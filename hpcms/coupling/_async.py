@@ -35,7 +35,7 @@ from hpcms.coupling.condensed import Condensed
 from hpcms.coupling.nested import record_of
 
 BUDGET = 3  # records of a batch in a step that is not open yet
-FORESEEN, TRIES = 1e-4, 5  # without memory: the coarse residual that is small enough to ask for records; coarse solves for it
+FORESEEN, TRIES = 1e-4, 5  # without memory: coarse residual small enough to ask for records; coarse solves for it
 MOST = 3  # coarse solves of a step over ``max_sweeps`` until the scheme falls back
 
 

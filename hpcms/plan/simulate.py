@@ -212,7 +212,7 @@ class Simulation:
         depth = cost + max(self._told_depth.get(request.step, 0.0), self._u_depth.get(request.step, 0.0), below)
         self.deepest = max(self.deepest, depth)
         self.work, self.coarse_work, self._coarse_runs = self.work + cost, self.coarse_work + cost, True
-        self._driver = max(self.now, self._driver) + cost  # one at a time, also where nobody waits for the last one any more
+        self._driver = max(self.now, self._driver) + cost  # one at a time, also where nobody waits for it any more
         self._push(self._driver, "coarse", (request, advance, depth, len(self.rejected)))
 
     def _push(self, time: float, kind: str, what: Any) -> None:
