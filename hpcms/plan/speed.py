@@ -10,7 +10,7 @@ import numpy as np
 from hpcms.contracts import Regions
 from hpcms.fine.solid import Creep, Solid, SolidPhase
 
-REFERENCE = 0.0115  # CPU seconds of ``probe`` on the machine of the fit
+REFERENCE = 0.0085  # CPU seconds of ``probe`` on the machine of the fit
 
 
 def probe() -> float:
