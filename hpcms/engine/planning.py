@@ -19,7 +19,7 @@ from hpcms.plan.speed import speed
 
 SWEEPS = 6.0  # rounds of asking and telling that a step of the footing takes in the mean
 PROCESS = 300 * 2**20  # bytes of a Python with the compiled kernels and no regions
-START = 1.8  # CPU seconds in which a process loads its compiled kernels
+START = 0.9  # CPU seconds in which a process loads its compiled kernels
 COMMIT = 400e6  # bytes of state that one core compresses, hashes and writes in a second
 CROWD = 4  # local workers a core: more of them time out while they start
 COPIES = 3  # of the state at once: the committed one, the last trial, the one that is being solved

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from statistics import median
+from statistics import mean
 
 import numpy as np
 
@@ -31,6 +31,13 @@ def probe() -> float:
     return spent
 
 
-def speed(repeats: int = 5) -> float:
-    """Times as fast as the machine of the fit; below one where it is slower or busy."""
-    return REFERENCE / median(probe() for _ in range(repeats))
+def speed(seconds: float = 3.0) -> float:
+    """Times as fast as the machine of the fit; below one where it is slower or busy.
+
+    The mean over ``seconds``: a shared machine is fast and slow in turns, for tenths of a second each, and a run sees them all.
+    """
+    probe()  # loads the kernels
+    spent, end = [], time.monotonic() + seconds
+    while not spent or time.monotonic() < end:
+        spent.append(probe())
+    return REFERENCE / mean(spent)
