@@ -37,7 +37,8 @@ def speed(seconds: float = 3.0) -> float:
     The mean over ``seconds``: a shared machine is fast and slow in turns, for tenths of a second each, and a run sees them all.
     """
     probe()  # loads the kernels
-    spent, end = [], time.monotonic() + seconds
+    spent: list[float] = []
+    end = time.monotonic() + seconds
     while not spent or time.monotonic() < end:
         spent.append(probe())
     return REFERENCE / mean(spent)
