@@ -21,13 +21,14 @@ The iterates depend on the order of arrival and on nothing else: the same order 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hpcms.contracts import Advance, Array, Arrays, CoarseRequest, FineRequest, Look, Request, Talk
+from hpcms.coupling._foretold import Told
 from hpcms.coupling._level import PATIENCE, TINY, Level
 from hpcms.coupling._records import Records
 from hpcms.coupling._rows import Rows
@@ -54,7 +55,7 @@ class Async:
     answers: dict[str, Arrays] = field(default_factory=dict)
     drives: dict[str, Arrays] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
-    past: dict[str, Arrays] = field(default_factory=dict)  # answers at the end of the step before
+    told: dict[str, list[Told]] = field(default_factory=dict)  # with memory: the ends of the three steps before
     _flight: tuple[tuple[Any, ...], int, dict[str, Array]] | None = None  # the coarse solve that runs
     _back: Condensed | None = None
 
@@ -69,7 +70,9 @@ class Async:
         if before is not None and before._back is None and before.levels:
             scheme._take_over(before)
         if not scheme.levels:
-            scheme.levels = [scheme._level(look, None)]
+            scheme.levels = [scheme._level(look, None, {})]
+            rest = look.sites(dict(look.previous)) if look.previous else {}
+            scheme.told = {m: [Told(look.dt, drive, {})] for m, drive in rest.items() if m in talk.memory}
         first = scheme.levels[0]
         first.judge(talk.tolerance)
         scheme._line_up(first)
@@ -78,12 +81,12 @@ class Async:
         return scheme
 
     def _take_over(self, before: Async) -> None:
-        self.serial, self.past = before.serial, before.answers
         old, ended = before.levels[0], before.levels[1:]
+        self.serial, self.told = before.serial, before._ends()
         if ended and (ended[0].look.index, ended[0].look.dt) == (self.look.index, self.look.dt):
             level = ended[0]
             level.look, level.origin = self.look, {m: r.version.copy() for m, r in old.records.items()}
-            level.inherit(old, self.past)
+            level.inherit(old, self.told)
             started = {m: r.version > 0 for m, r in level.records.items()}
             self.meta["ahead"] = level.told
             self.meta["ahead_kept"] = int(sum((started[m] & ~level.stale(m)).sum() for m in started))
@@ -96,7 +99,13 @@ class Async:
             if before._flight is not None and before._flight[0][0] == self.look.index and self.talk.memory:
                 self._flight = before._flight
         else:
-            self.levels = [self._level(self.look, old)]
+            self.levels = [self._level(self.look, old, self.told)]
+
+    def _ends(self) -> dict[str, list[Told]]:
+        """Those of the steps before and of the open one, as far as that is known."""
+        pairs, open_ = self.talk.pairing, self.levels[0]
+        ends = {m: [each.kept(pairs.get(m)) for each in self.told.get(m, [])[-2:]] for m in open_.records}
+        return {m: [*told, open_.end(m)] for m, told in ends.items() if m in self.talk.memory}
 
     def _turns(self) -> bool:
         """Whether this step goes against the last one: then nothing can be extrapolated from it."""
@@ -106,20 +115,19 @@ class Async:
             turn += float(np.vdot(moved, rate)) / (float(np.vdot(rate, rate)) + TINY)
         return bool(self.look.rate) and turn < 0
 
-    def _level(self, look: Look, below: Level | None) -> Level:
-        """A fresh level; where there is a step before it, its answers are extrapolated from that."""
+    def _level(self, look: Look, below: Level | None, told: Mapping[str, Sequence[Told]]) -> Level:
+        """A fresh level; where there is a step before it, its answers are ``told`` by that, or foretold."""
         drives, records, origin = look.sites(look.u), {}, {}
         for m, drive in drives.items():
             pair, memory = self.talk.pairing.get(m), m in self.talk.memory
             rows = Rows.of(self.talk, m, drive)
             old = below.records[m] if below else None
-            answers = below.extrapolated(m, self.past) if below else None
-            records[m] = Records(rows, pair, memory, drive, answers)
+            records[m] = Records(rows, pair, memory, drive, old.answers if old else None)
             origin[m] = old.version if old is not None else np.zeros(rows.count, np.int64)
         level = Level(look, dict(look.u), records, origin, drives)
         level.tries = {m: np.zeros(r.rows.count, np.int64) for m, r in records.items()}
         if below is not None:
-            level.inherit(below, self.past)
+            level.inherit(below, told)
         return level
 
     # ------------------------------------------------------------------ asking
@@ -173,7 +181,7 @@ class Async:
             return
         following = self.look.ahead(first.u) if any(self._settled(m).any() for m in first.records) else None
         if following is not None:
-            self.levels.append(self._level(following, first))
+            self.levels.append(self._level(following, first, self._ends()))
             self.levels[1].judge(self.talk.tolerance)
             self._line_up(self.levels[1])
 
@@ -187,9 +195,10 @@ class Async:
         return not level.updates or bool(new and new >= left) or (level is self.levels[0] and not left)
 
     def _foresees(self, level: Level) -> bool:
-        """Whether the drives of a step can still be foreseen better: without memory its records are good ones from the start."""
-        fresh = not self.talk.memory and level.complete and level.residual > FORESEEN
-        return fresh and level.tried < TRIES
+        """Whether the drives of a step can still be foreseen better: without memory its records are good ones from the start,
+        with it they are foretold, until somebody has been asked."""
+        begun = bool(self.talk.memory) and (level.told > 0 or level.running > 0)
+        return not begun and level.complete and level.residual > FORESEEN and level.tried < TRIES
 
     def _coarse(self, level: Level) -> CoarseRequest:
         key = (level.look.index, "coarse", self.serial)
@@ -331,6 +340,8 @@ class Async:
         """The next iterate, unless the updates do not get smaller."""
         before = {m: r.at(level.drives[m]) for m, r in level.records.items()}
         level.u = level.damped(step.u)
+        if self.told:
+            level.retell(self.told)
         level.judge(self.talk.tolerance)
         if (
             not level.progress(level.moved(before), self.talk.tolerance)
@@ -351,7 +362,7 @@ class Async:
             self.levels.pop()
             return
         level.look, level.residual, level.tried = look, np.inf, 0
-        level.inherit(first, self.past)
+        level.inherit(first, self._ends())
         level.judge(self.talk.tolerance)
         self._line_up(level)
 
@@ -360,6 +371,7 @@ class Async:
         level.updates, level.residual, level.tried = level.updates + 1, step.residual, level.tried + 1
         if step.ok and all(np.isfinite(v).all() for v in step.u.values()):
             level.u = dict(step.u)
+            level.retell(self._ends())
             level.judge(self.talk.tolerance)
             self._line_up(level)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from hpcms.contracts import Array, Arrays, Look
+from hpcms.coupling._foretold import Told, foretell
 from hpcms.coupling._records import SHARE, Records
 
 PATIENCE = 3  # rounds without a smaller update
@@ -119,35 +120,38 @@ class Level:
                 worst = max(worst, float(np.linalg.norm(new - old)) / (float(np.linalg.norm(new)) + TINY))
         return worst
 
-    def inherit(self, below: Level, past: Mapping[str, Arrays]) -> None:
-        """Batches without a record of their own yet: the law of the step before, where that has not changed, or its answers
-        extrapolated to the first drives."""
-        drives = self.look.sites(self.look.u)
+    def inherit(self, below: Level, told: Mapping[str, Sequence[Told]]) -> None:
+        """Batches without a record of their own yet: the law of the step before, where that has not changed, or what the ends
+        of the steps before foretell."""
         for m, r in self.records.items():
             old = below.records[m]
             rows = r.rows.rows(np.flatnonzero((r.version == 0) & ~r.running))
             r.kappa[rows], r.span[rows] = old.kappa[rows], old.span[rows]
             if r.memory:
-                drive, answers = drives[m], below.extrapolated(m, past)
-            else:
-                drive, answers = old.drive, old.answers
-                r.known[rows], r.error0[rows] = old.known[rows], old.error0[rows]
-                r.quartic[rows] = old.quartic[rows]
-                r.bend = r.bend or {name: np.zeros_like(value) for name, value in old.bend.items()}
-                for name in old.bend:
-                    r.bend[name][rows] = old.bend[name][rows]
-            for name in r.drive:
-                r.drive[name][rows] = drive[name][rows]
-            for name in r.answers:
-                r.answers[name][rows] = answers[name][rows]
+                continue
+            r.known[rows], r.error0[rows] = old.known[rows], old.error0[rows]
+            r.quartic[rows] = old.quartic[rows]
+            r.bend = r.bend or {name: np.zeros_like(value) for name, value in old.bend.items()}
+            for name in old.bend:
+                r.bend[name][rows] = old.bend[name][rows]
+            r.suppose(rows, old.drive, old.answers)
+        self.retell(told)
 
-    def extrapolated(self, model: str, past: Mapping[str, Arrays]) -> Arrays:
-        """Answers one step further: ``past`` are those at the end of the step before this one."""
-        r = self.records[model]
-        now = r.at(self.drives[model])
-        if r.pair is None or model not in past or not self.look.rate:
-            return now
-        return {**now, r.pair[1]: 2 * now[r.pair[1]] - past[model][r.pair[1]]}
+    def retell(self, told: Mapping[str, Sequence[Told]]) -> None:
+        """What the ends of the steps before foretell for those who remember and were not asked yet, now that u is another one."""
+        drives = self.look.sites(self.u)
+        for m, r in self.records.items():
+            rows = r.rows.rows(np.flatnonzero((r.version == 0) & ~r.running))
+            if not (r.memory and len(rows) and told[m][-1].answers):
+                continue
+            if r.pair is None or len(told[m]) < 2:
+                r.suppose(rows, drives[m], told[m][-1].answers)
+            else:
+                r.suppose(rows, *foretell(r.pair, told[m], self.look.dt, drives[m].get("temperature")))
+
+    def end(self, model: str) -> Told:
+        """Where this step ends, as far as is known."""
+        return Told(self.look.dt, self.drives[model], self.records[model].at(self.drives[model]))
 
 
 def _share(a: Array, b: Array, of: Array) -> float:

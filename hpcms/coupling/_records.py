@@ -94,6 +94,12 @@ class Records:
         """Whether there is an answer at every site, perhaps an extrapolated one."""
         return self.guessed or bool(self.known.all())
 
+    def suppose(self, rows: Array, drive: Arrays, answers: Arrays) -> None:
+        """Answers at ``drive`` that nobody has given, of all sites, for ``rows``."""
+        for own, other in ((self.drive, drive), (self.answers, answers)):
+            for name, value in own.items():
+                value[rows] = other[name][rows]
+
     def put(self, batches: Array, answers: Arrays) -> None:
         """New records over the rows of ``batches``, at the drives that were sent."""
         rows = self.rows.rows(batches)
