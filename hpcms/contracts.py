@@ -106,7 +106,7 @@ class FineModel(Protocol):
 class Iterates(Protocol):
     """The verb of a fine model that goes along with the coarse iteration instead of being solved in each of it.
 
-    One Newton iteration on the micro problem, then the condensation onto the mean drive: as ``solve``, the answers at
+    A Newton iteration or few on the micro problem, then the condensation onto the mean drive: as ``solve``, the answers at
     ``drive`` with the tangent, sigma_bar - D K^-1 rho, and beside them, in the unit of the paired answer, ``error``: (R,) what
     it may still be wrong by, and ``lag``: (R,) the same of what the model would remember of this iterate. Where the iterate
     that it starts from is good enough already, no iteration is made.
@@ -196,8 +196,8 @@ class Bridge(Protocol):
 class FineRequest:
     """Ask fine model ``model`` for the answers of the sites of ``batches`` under ``drive`` (leading axis: these sites).
 
-    ``verb``: "solve" to convergence, "iterate": one Newton iteration, then the condensed record, or "finish", which is "solve"
-    where the model has no such verb. ``step``: index of
+    ``verb``: "solve" to convergence, "iterate": a Newton iteration or few, then the condensed record, or "finish", which is
+    "solve" where the model has no such verb. ``step``: index of
     the time step; one that is not open yet starts from the newest trial of the step before it.
     """
 

@@ -5,12 +5,14 @@ Every site has an affine record (``_records``). In each open step
     coarse   runs with the records at the drives of its iterate u, as soon as half of the records that are on their way have
              come, or nothing runs;
     fine     a batch runs again when a coarse solve has seen its last record and the record's error at the new drive is
-             above its share of the tolerance; the longest first;
+             above its share of the tolerance; the longest first. Where there are fewer places than batches, none runs again
+             for less than what the others, not told yet, will still move its drive by;
     end      when all records are good enough, the batches whose memory is not are finished: solved to convergence;
-    ahead    where places are idle, batches whose records are good enough start the next step from an extrapolated drive, at
-             most ``BUDGET`` times; what they remember is then that of a trial, and where it turns out not to be the final
-             one, the record counts for nothing but a first iterate. Where no model remembers, records are good for all steps:
-             the coarse model first foresees the drives with them, as well as it can, and only then asks.
+    ahead    where places are idle, batches whose records are good enough start the next step, at most ``BUDGET`` times. Before
+             anybody is asked its records are foretold (``_foretold``), and the coarse model foresees the drives with them. What
+             they remember is that of a trial: a record that did not start from the final one counts for its answer, with what
+             the trial has moved since as an error, and is made again before its step ends. Where no model remembers, records
+             are good for all steps. From rest they are taken as powers of the drive.
 
 A step is done when u has a residual below the tolerance with records that a coarse solve has seen, all of them made from the
 final history of the step before, and their summed error is below its share: the nested answer to the tolerance. Coarse updates
@@ -36,7 +38,7 @@ from hpcms.coupling.condensed import Condensed
 from hpcms.coupling.nested import record_of
 
 BUDGET = 3  # records of a batch in a step that is not open yet
-FORESEEN, TRIES = 1e-4, 5  # without memory: coarse residual small enough to ask for records; coarse solves for it
+FORESEEN, TRIES = 1e-4, 5  # coarse residual small enough to ask for records; coarse solves for it
 MOST = 3  # coarse solves of a step over ``max_sweeps`` until the scheme falls back
 
 
@@ -56,6 +58,7 @@ class Async:
     drives: dict[str, Arrays] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
     told: dict[str, list[Told]] = field(default_factory=dict)  # with memory: the ends of the three steps before
+    ample: bool = True  # whether all batches could run at once
     _flight: tuple[tuple[Any, ...], int, dict[str, Array]] | None = None  # the coarse solve that runs
     _back: Condensed | None = None
 
@@ -64,7 +67,7 @@ class Async:
 
     @classmethod
     def begin(cls, look: Look, talk: Talk, before: Any = None) -> Async:
-        """Takes over what ``before`` has done ahead, and extrapolates where that is nothing."""
+        """Takes over what ``before`` has done ahead, and foretells where that is nothing."""
         scheme = cls(look, talk, depth=cls.ahead)
         scheme.meta = {"ahead": 0, "ahead_kept": 0, "coarse_ahead": 0, "fallback": ""}
         if before is not None and before._back is None and before.levels:
@@ -73,6 +76,7 @@ class Async:
             scheme.levels = [scheme._level(look, None, {})]
             rest = look.sites(dict(look.previous)) if look.previous else {}
             scheme.told = {m: [Told(look.dt, drive, {})] for m, drive in rest.items() if m in talk.memory}
+            scheme.levels[0].begin_at(rest)
         first = scheme.levels[0]
         first.judge(talk.tolerance)
         scheme._line_up(first)
@@ -82,14 +86,13 @@ class Async:
 
     def _take_over(self, before: Async) -> None:
         old, ended = before.levels[0], before.levels[1:]
-        self.serial, self.told = before.serial, before._ends()
+        self.serial, self.told, self.ample = before.serial, before._ends(), before.ample
         if ended and (ended[0].look.index, ended[0].look.dt) == (self.look.index, self.look.dt):
             level = ended[0]
             level.look, level.origin = self.look, {m: r.version.copy() for m, r in old.records.items()}
             level.inherit(old, self.told)
-            started = {m: r.version > 0 for m, r in level.records.items()}
             self.meta["ahead"] = level.told
-            self.meta["ahead_kept"] = int(sum((started[m] & ~level.stale(m)).sum() for m in started))
+            self.meta["ahead_kept"] = int(sum(r.kept.sum() for r in level.records.values()))
             for tries in level.tries.values():
                 tries[:] = 0
             level.change, level.smallest, level.waited, level.updates = np.inf, np.inf, 0, 0
@@ -152,12 +155,14 @@ class Async:
         if self._back:
             return self._back.ask(idle)
         room = idle if idle is not None else 2**62
+        self.ample = room + self.levels[0].running >= sum(r.rows.count for r in self.levels[0].records.values())
         asked = self._ask_of(self.levels[0], room)
         room -= sum(len(r.batches) for r in asked if isinstance(r, FineRequest))
         if room > 0:
             self._open_next()
             for level in self.levels[1:]:
-                asked += self._ask_of(level, room)
+                if level.told or level.running or any(level.queue.values()):
+                    asked += self._ask_of(level, room)
         return asked
 
     def _ask_of(self, level: Level, room: int) -> list[Request]:
@@ -192,13 +197,18 @@ class Async:
         new, left = level.new, level.running + sum(map(len, level.queue.values()))
         if self._foresees(level):
             return True
+        if level.running and (level.verb == "finish" or (level.rests and not self.ample)):
+            return False  # nothing is decided before all have come
         return not level.updates or bool(new and new >= left) or (level is self.levels[0] and not left)
 
     def _foresees(self, level: Level) -> bool:
         """Whether the drives of a step can still be foreseen better: without memory its records are good ones from the start,
-        with it they are foretold, until somebody has been asked."""
-        begun = bool(self.talk.memory) and (level.told > 0 or level.running > 0)
-        return not begun and level.complete and level.residual > FORESEEN and level.tried < TRIES
+        with it they are foretold, until somebody has been asked; from rest they are powers, as long as all are told."""
+        if not level.complete or level.residual <= FORESEEN or level.tried >= TRIES:
+            return False
+        if level.rests:
+            return not level.running
+        return not self.talk.memory or not (level.told or level.running)
 
     def _coarse(self, level: Level) -> CoarseRequest:
         key = (level.look.index, "coarse", self.serial)
@@ -228,14 +238,14 @@ class Async:
             r.sent[name][rows] = value
         r.running[batches], r.serial[batches] = True, key[3]
         r.count_running += len(batches)
-        r.base[batches] = level.origin[model][batches]
+        r.base[batches], r.drifting[rows] = level.origin[model][batches], 0.0
         level.tries[model][batches] += 1
         return FineRequest(key, model, drive, batches, level.verb, level.look.index)
 
     def _line_up(self, level: Level) -> None:
         """Which batches have to run again: the last in the queue goes first."""
         ahead = level is not self.levels[0]
-        least = level.worth(self.talk.tolerance)
+        least = level.worth(self.talk.tolerance, self.ample)
         wanted = {m: r.seen & ~r.running & (level.ratio[m] > least) for m, r in level.records.items()}
         level.verb = "iterate"
         if not ahead and not level.running and not level.new and not any(w.any() for w in wanted.values()):
@@ -299,8 +309,14 @@ class Async:
         if not new.any():
             return False
         keep = np.repeat(new, r.rows.sizes[picked])
+        if level is self.levels[0]:
+            for later in self.levels[1:]:
+                rows = r.rows.rows(picked[new])
+                change = r.lag({name: value[rows] for name, value in r.sent.items()}, rows)
+                later.records[key[2]].drift(rows, np.where(r.known[rows], change, 0.0))
         r.put(picked[new], {name: value[keep] for name, value in result.items()})
         level.told += int(new.sum())
+        level.tried = 0 if level.rests else level.tried
         return True
 
     def _advance(self, step: Advance) -> None:
@@ -353,14 +369,16 @@ class Async:
         self._shift_ahead()
 
     def _shift_ahead(self) -> None:
-        """The next step starts from another state now: move it along, or forget it where nothing has begun."""
+        """The next step starts from another state now: move it along."""
         if len(self.levels) == 1:
             return
         level, first = self.levels[1], self.levels[0]
         look = self.look.ahead(first.u) if self.look.ahead is not None else None
-        if look is None or not (level.told or level.running):
+        if look is None:
             self.levels.pop()
             return
+        if not (level.told or level.running):
+            level.u = {name: value + first.u[name] - level.look.previous[name] for name, value in level.u.items()}
         level.look, level.residual, level.tried = look, np.inf, 0
         level.inherit(first, self._ends())
         level.judge(self.talk.tolerance)

@@ -38,10 +38,14 @@ class Told:
     def kept(self, pair: Pair) -> Told:
         """What is needed of it once it is not the last step any more."""
         names = ("tangent", "tangent_temperature") + (pair or ())
-        return Told(self.dt, *({n: v[n] for n in (*names, "temperature") if n in v} for v in (self.drive, self.answers)))
+        return Told(
+            self.dt, *({n: v[n] for n in (*names, "temperature") if n in v} for v in (self.drive, self.answers))
+        )
 
 
-def foretell(pair: tuple[str, str], told: Sequence[Told], dt: float, temperature: Array | None) -> tuple[Arrays, Arrays]:
+def foretell(
+    pair: tuple[str, str], told: Sequence[Told], dt: float, temperature: Array | None
+) -> tuple[Arrays, Arrays]:
     """Drives and the answers there in a step of ``dt`` at ``temperature`` (S,), after at least two steps, the newest last."""
     flowing = _flow(pair, told, dt, temperature)
     if len(told) < 3:
@@ -62,7 +66,9 @@ def foretell(pair: tuple[str, str], told: Sequence[Told], dt: float, temperature
 def _trend(pair: tuple[str, str], told: Sequence[Told], dt: float) -> tuple[Arrays, Arrays]:
     before, last = told[-2:]
     ratio = dt / last.dt
-    drive = {n: v + ratio * (v - before.drive[n]) if n in (pair[0], "temperature") else v for n, v in last.drive.items()}
+    drive = {
+        n: v + ratio * (v - before.drive[n]) if n in (pair[0], "temperature") else v for n, v in last.drive.items()
+    }
     sigma = last.answers[pair[1]]
     return drive, {**last.answers, pair[1]: sigma + ratio * (sigma - before.answers.get(pair[1], 0.0))}
 

@@ -44,6 +44,7 @@ class Level:
     residual: float = np.inf  # of the last coarse solve
     tried: int = 0  # coarse solves since the records were those of the step before
     told: int = 0
+    rests: bool = False  # whether the step starts from rest
     update: Arrays = field(default_factory=dict)  # the last one of u
 
     @property
@@ -63,13 +64,14 @@ class Level:
         r = self.records[model]
         return (r.version > 0) & (r.base != self.origin[model]) if r.memory else np.zeros(r.rows.count, bool)
 
-    def worth(self, tolerance: float) -> float:
-        """The ratio above which a batch runs again. The drives still move by the errors of the records that are on their way;
-        what those will leave is of second order, and to be better than that would be in vain."""
+    def worth(self, tolerance: float, ample: bool) -> float:
+        """The ratio above which a batch runs again. The drives still move by the errors of the records that are on their way, or,
+        where places are not ``ample``, still to be asked for; what those will leave is of second order, and to be better than
+        that would be in vain."""
         out = 0.0
         for m, r in self.records.items():
-            if r.count_running:
-                out = max(out, float(self.ratio[m][r.running].max()))
+            unsure = r.running if ample else r.running | np.isinf(self.ratio[m])
+            out = max(out, float(self.ratio[m][unsure].max(initial=0.0)))
         share = SHARE * tolerance
         return max(1.0, LEFT * min(out * share, FAR) ** 2 / share)
 
@@ -81,10 +83,10 @@ class Level:
             share = SHARE * tolerance * max(r.size(), TINY)
             with np.errstate(over="ignore"):
                 errors, lags = r.estimate(self.drives[m]) / share, r.lag(self.drives[m]) / share
-                self.ratio[m] = np.where(self.stale(m), np.inf, r.rows.largest(errors))
-                self.lag[m] = r.rows.largest(lags)
+                self.ratio[m] = r.rows.largest(errors)
+                self.lag[m] = np.where(self.stale(m), np.inf, r.rows.largest(lags))
                 whole = float(np.sqrt(np.mean(np.maximum(errors, lags) ** 2)))
-            self.error = max(self.error, np.inf if np.isinf(self.ratio[m]).any() else whole)
+            self.error = max(self.error, np.inf if np.isinf(self.lag[m] + self.ratio[m]).any() else whole)
 
     def damped(self, u: Arrays) -> Arrays:
         """u, or a part of the update that leads there from the iterate of this level.
@@ -148,6 +150,12 @@ class Level:
                 r.suppose(rows, drives[m], told[m][-1].answers)
             else:
                 r.suppose(rows, *foretell(r.pair, told[m], self.look.dt, drives[m].get("temperature")))
+
+    def begin_at(self, rest: Mapping[str, Arrays]) -> None:
+        """This step starts from the drives ``rest``, by model, where these are none."""
+        for m, r in self.records.items():
+            if r.memory and r.pair is not None and m in rest and not rest[m][r.pair[0]].any():
+                r.rest, self.rests = rest[m][r.pair[0]], True
 
     def end(self, model: str) -> Told:
         """Where this step ends, as far as is known."""

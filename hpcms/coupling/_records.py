@@ -29,6 +29,8 @@ REACH = 1.5  # how far from its newest record a cubic is believed, over the dist
 FARTHEST, WORTH = 4.0, 0.5  # the same where what it misses is less than this part of what it adds
 MOST = 1e6  # times the span: the first order is all there is
 NOISE = 1e-9  # of an answer: differences below tell nothing either
+FARTHEST_POWER = 300.0  # how far a power law is believed
+STALE = 1e-2  # relative error of a record whose history has moved on, about that of what is foretold
 TINY = 1e-300
 Pair = tuple[str, str] | None
 
@@ -55,6 +57,35 @@ def carried(pair: tuple[str, str], drive: Arrays, answers: Arrays, at: Arrays, f
     return out
 
 
+def powered(pair: tuple[str, str], rest: Array, drive: Arrays, answers: Arrays, at: Arrays) -> Arrays:
+    """As ``affine``, for what answers from rest by a power m of the drive, as creep does: with the increments y at ``at``, y0 at
+    ``drive``, y = x y0 + z and B = A y0,
+
+        sigma = sigma0 + (x^m - 1) / m B + x^(m-1) A z,    m = B . sigma0 / |sigma0|^2,
+
+    which is exact along y0 and has the tangent A there. x is kept in bounds; what is beyond them counts as z.
+    """
+    tangent, sigma0 = answers["tangent"], answers[pair[1]]
+    y, y0 = at[pair[0]] - rest, drive[pair[0]] - rest
+    along = np.einsum("rij,rj->ri", tangent, y0)
+    own = (tangent != 0.0).any(axis=1)  # a plane model leaves out columns
+    size = np.where(own, sigma0**2, 0.0).sum(axis=-1)
+    m = np.where(own, along * sigma0, 0.0).sum(axis=-1) / np.maximum(size, TINY)
+    x = (y * y0).sum(axis=-1) / np.maximum((y0**2).sum(axis=-1), TINY)
+    # below a twentieth it is no power, and at one it is affine
+    x = np.where((m > 0.05) & (m < 1.0) & (x > 0), np.clip(x, 1.0 / FARTHEST_POWER, FARTHEST_POWER), 1.0)
+    m = np.clip(m, 0.05, 1.0)[:, None]
+    x = x[:, None]
+    slope = x ** (m - 1.0)
+    beside = np.einsum("rij,rj->ri", tangent, y) - x * along
+    flux = sigma0 + (x**m - 1.0) / m * along + slope * beside
+    if "tangent_temperature" in answers and "temperature" in at:
+        flux = flux + answers["tangent_temperature"] * np.asarray(at["temperature"] - drive["temperature"])[:, None]
+    out = carried(pair, drive, answers, at, flux)
+    out["tangent"] = slope[:, :, None] * tangent
+    return out
+
+
 def turned(change: Array, line: Array) -> Array:
     """(S, n, n) the smallest symmetric change of a tangent that changes what it gives along ``line`` (S, n) by ``change``."""
     unit = line / np.maximum(np.linalg.norm(line, axis=-1, keepdims=True), TINY)
@@ -68,9 +99,11 @@ class Records:
     """The records of one fine model at S sites in B batches.
 
     By site: ``drive`` and ``answers`` of each record, ``error0``, ``kappa`` (inf while unknown), ``known``: not merely
-    extrapolated. By batch: ``version``, the number of records so far; ``base``, the version of the step before that the
-    newest one started from; ``running`` and ``serial``, its newest request; ``sent``: the drives of the running ones;
-    ``seen``: whether a coarse solve saw the newest record.
+    extrapolated; ``drifted``, how much the history that the record started from has changed since, as an error of the answer,
+    and ``drifting``, the same for the record that is on its way. ``rest``: paired drives at rest, where the step starts from
+    there. By batch: ``version``, the number of records so far; ``base``, the version of the step before that the newest one
+    started from; ``running`` and ``serial``, its newest request; ``sent``: the drives of the running ones; ``seen``: whether a
+    coarse solve saw the newest record.
     """
 
     def __init__(self, rows: Rows, pair: Pair, memory: bool, drive: Arrays, answers: Arrays | None = None) -> None:
@@ -82,12 +115,20 @@ class Records:
         self.error0, self.lag0, self.kappa, self.known = np.zeros(S), np.zeros(S), np.full(S, np.inf), np.zeros(S, bool)
         self.span = np.zeros(S)  # how far from a record its prediction was ever compared with the next one, fading
         self.version, self.base, self.serial = np.zeros(B, np.int64), np.full(B, -1), np.full(B, -1)
+        self.drifted, self.drifting = np.zeros(S), np.zeros(S)
         self.guessed = answers is not None
+        self.rest: Array | None = None
         # the anchor's ``drive``, ``answer``, ``slope``; ``line``: b - a; ``square``, ``cube``: of the answer along it, from b
         self.bend: Arrays = {}
         self.quartic = np.full(S, np.inf)  # q; inf while unknown
         self.running, self.seen = np.zeros(B, bool), np.ones(B, bool)
         self.count_running = self.count_new = 0
+
+    @property
+    def kept(self) -> Array:
+        """(B,) batches with a record whose history has moved so little since that it says more than what is foretold."""
+        out: Array = (self.version > 0) & (self.rows.largest(self.drifted) <= STALE * self.size())
+        return out
 
     @property
     def complete(self) -> bool:
@@ -117,6 +158,7 @@ class Records:
             self.answers[name][rows] = value
         self.error0[rows], self.lag0[rows] = answers.get("error", 0.0), answers.get("lag", 0.0)
         self.known[rows] = True
+        self.drifted[rows] = self.drifting[rows]
         self.version[batches] += 1
         self.count_new += int(self.seen[batches].sum())
         self.count_running -= len(batches)
@@ -191,6 +233,8 @@ class Records:
     def at(self, drive: Arrays, some: Array | slice = slice(None), reach: float = REACH) -> Arrays:
         """The answers of the sites ``some`` at other drives; ``reach``: where cubics end."""
         own, told = ({name: value[some] for name, value in x.items()} for x in (self.drive, self.answers))
+        if self.rest is not None and self.pair is not None and "tangent" in told:
+            return powered(self.pair, self.rest[some], own, told, drive)
         found = affine(self.pair, own, told, drive)
         if not self.bend or self.pair is None:
             return found
@@ -220,7 +264,8 @@ class Records:
             second = np.where(moved > 0, 0.5 * self.kappa * moved**2 * far + noise, 0.0)
         if self.bend:
             second = np.minimum(second, self._between(drive, self.pair))
-        return np.where(self.known, self.error0 + np.minimum(self._first(drive, self.pair), second), np.inf)
+        wrong = self.error0 + self.drifted + np.minimum(self._first(drive, self.pair), second)
+        return np.where(self.known, wrong, np.inf)
 
     def _between(self, drive: Arrays, pair: tuple[str, str]) -> Array:
         """(S,) what the cubics miss; inf where none is believed."""
@@ -234,20 +279,26 @@ class Records:
         noise = NOISE * np.linalg.norm(self.answers[pair[1]], axis=-1)
         return np.where(np.isfinite(self.quartic) & believed, missed + noise, np.inf)
 
-    def _first(self, drive: Arrays, pair: tuple[str, str]) -> Array:
+    def _first(self, drive: Arrays, pair: tuple[str, str], some: Array | slice = slice(None)) -> Array:
         """(S,) what the answers change by to first order, with the tangent and with the secant."""
-        told, now = self.answers[pair[1]], self.at(drive)[pair[1]]
-        eps0, eps = self.drive[pair[0]], drive[pair[0]]
+        told, now = self.answers[pair[1]][some], self.at(drive, some)[pair[1]]
+        eps0, eps = self.drive[pair[0]][some], drive[pair[0]]
         reach = np.maximum(np.linalg.norm(eps, axis=-1), np.linalg.norm(eps0, axis=-1))
         share = np.linalg.norm(eps - eps0, axis=-1) / np.maximum(reach, TINY)
         out: Array = np.linalg.norm(now - told, axis=-1) + np.linalg.norm(told, axis=-1) * share
         return out
 
-    def lag(self, drive: Arrays) -> Array:
+    def lag(self, drive: Arrays, some: Array | slice = slice(None)) -> Array:
         """(S,) what the memory of a step that ends at ``drive`` would be wrong by, in the unit of the answer."""
         if not self.memory or self.pair is None or not self.answers:
-            return np.zeros(len(self.known))
-        return self.lag0 + self._first(drive, self.pair)
+            return np.zeros(len(self.known))[some]
+        out: Array = self.lag0[some] + self._first(drive, self.pair, some)
+        return out
+
+    def drift(self, rows: Array, change: Array) -> None:
+        """The history of ``rows`` has changed: by so much in the answers of the step before."""
+        self.drifted[rows] += change
+        self.drifting[rows] += change
 
     def size(self) -> float:
         """Root mean square of the paired answers, the measure of their errors."""

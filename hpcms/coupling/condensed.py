@@ -1,4 +1,4 @@
-"""Condensed: one Newton loop over both scales. A fine task makes one Newton iteration and condenses itself.
+"""Condensed: one Newton loop over both scales. A fine task makes a Newton iteration or few and condenses itself.
 
     repeat:  (sigma, A, error) = iterate(drives(u));  residual, u+ = coarse(u, sigma, A)
     until    residual <= tolerance and the summed error of the records <= ``SHARE`` tolerance

@@ -137,13 +137,13 @@ class Solid:
         return self._answers(drive, state, "finish")
 
     def iterate(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
-        """The same after at most one Newton iteration; ``error`` and ``lag``: (R,) Pa that the stress may be wrong by."""
-        from hpcms.kernels.creep_cell import CURVED
+        """The same after a Newton iteration or few; ``error`` and ``lag``: (R,) Pa that the stress may be wrong by."""
+        from hpcms.kernels.creep_cell import CURVED, TILTED
 
         answers, new, outcomes = self._answers(drive, state, "iterate")
         left = np.array([o.residual if o.residual > self.tolerance else 0.0 for o in outcomes])
         size = np.linalg.norm(answers["stress"], axis=1)
-        return {**answers, "error": size * np.minimum(left, CURVED * left**2), "lag": size * left}, new, outcomes
+        return {**answers, "error": size * (TILTED * left + CURVED * left**2), "lag": size * left}, new, outcomes
 
     def _answers(self, drive: Arrays, state: Arrays, verb: str) -> tuple[Arrays, Arrays, list[Outcome]]:
         R = len(state["phase"])

@@ -22,7 +22,11 @@ from hpcms.kernels.krylov import SHORT, WINDOW, Operator, Stop, dot, norm
 
 ENGINEERING = np.array([1.0, 1.0, 1.0, 2.0**0.5, 2.0**0.5, 2.0**0.5])  # Mandel strain -> 11 22 33 and twice the shears
 SOFTER = 0.3  # bulk modulus of the preconditioner over that of creeping ice: voids take part in the dilatation
-CURVED = 50.0  # the relative residual after a Newton step over the square of the one before, an upper estimate
+# the error of the mean stress over the relative residual: what responses are wrong by, and what is of second order in it
+TILTED, CURVED = 0.01, 0.5
+BENT = 3.0  # the relative residual after an exact Newton step over the square of the one before
+STILL = 1e-2  # responses of an iterate that began with no larger residual are those of the one before
+NEAR, FEW = 5e-3, 2  # an iterate ends at this part of the residual that it began with, or after so many Newton steps
 INEXACT = 0.05  # a Newton step lowers the residual at least to this part: answers cost more than iterations
 SINGLE = 1e-4  # the smallest reduction of a residual that single precision is asked for
 SLIGHT = 0.01  # condensed moduli below this share of the mean tangent shear modulus need no relative accuracy
@@ -65,8 +69,8 @@ class Start:
 class Step:
     """What a step ends with; means over the cell in Mandel components.
 
-    ``residual``: see ``CreepSolver._newton``; ``tangent``: (6, 6), columns that were not asked for are zero; ``heat``: (6,)
-    d stress/dT; ``response``: derivative of the fluctuation by the mean strain.
+    ``residual``: see ``CreepSolver._newton``; ``began``: that of the first iterate; ``tangent``: (6, 6), columns that were not
+    asked for are zero; ``heat``: (6,) d stress/dT; ``response``: derivative of the fluctuation by the mean strain.
     """
 
     ok: bool
@@ -74,6 +78,7 @@ class Step:
     newton: int = 0
     linear: int = 0
     residual: float = np.inf
+    began: float = np.inf
     u: Array = field(default_factory=lambda: np.zeros(0))
     creep: Array = field(default_factory=lambda: np.zeros(6))
     stress: Array = field(default_factory=lambda: np.zeros(6))
@@ -157,16 +162,18 @@ class CreepSolver:
         return self.step(start, 0)
 
     def iterate(self, start: Start) -> Step:
-        """One Newton iteration from ``start.u``, none where that is good enough, then the condensation of ``step``.
+        """A few Newton steps from ``start.u``, none where that is good enough, then the condensation of ``step``.
 
-        The mean stress lacks what is of second order in the residual that is left; see ``CURVED``.
+        The mean stress lacks what is of second order in the residual that is left (``CURVED``), and what the responses are wrong
+        by (``TILTED``).
         """
         self.vp = start.vp
-        solved = self._newton(start.strain, start.strain0, start.u.copy(), most=1)
+        solved = self._newton(start.strain, start.strain0, start.u.copy(), most=FEW, enough=NEAR)
         if not np.isfinite(solved.residual):
             return self.step(start)
         solved.ok, solved.reason = True, "condensed"
-        self._respond(solved, start, SHORT)
+        still = solved.began <= STILL and bool(start.response.reshape(len(start.directions), -1).any(axis=1).all())
+        self._respond(solved, start, 0 if still else SHORT)
         self._polish(solved, start)
         self._settle(solved, start)
         return solved
@@ -206,28 +213,35 @@ class CreepSolver:
         """Symmetry class of a unit strain."""
         return int(CLASSES[direction]) if isinstance(self.cell, MirrorCell) else 0
 
-    def _newton(self, strain: Array, strain0: Array, u: Array, share: float = 1.0, most: int = 0) -> Step:
-        """Iterates u in place until the residual is at most ``share * tolerance`` times ``_scale``, or ``most`` times."""
-        linear, tolerance, limit = 0, share * self.tolerance, most or self.limit
+    def _newton(
+        self, strain: Array, strain0: Array, u: Array, share: float = 1.0, most: int = 0, enough: float = 0.0
+    ) -> Step:
+        """Iterates u in place until the residual is at most ``share * tolerance`` times ``_scale``, or ``most`` times.
+
+        After a first step the part ``enough`` of the residual that it began with will do.
+        """
+        linear, tolerance, limit, began = 0, share * self.tolerance, most or self.limit, np.inf
         self._evaluate(u, strain)
         # stresses far below what the increment or the strain would cause elastically count as zero
         floor = self.stiff * max(1e-4 * float(np.abs(strain - strain0).max()), 1e-8 * float(np.abs(strain).max()))
         nothing = self.tolerance * floor
         for newton in range(limit + 1):
             scale, size = self._scale(floor), norm(self.f)
+            began = size / (scale + TINY) if newton == 0 else began
             if not np.isfinite(size):
-                return Step(False, "the stress is not finite: shorten the step", newton, linear, np.inf, u)
+                return Step(False, "the stress is not finite: shorten the step", newton, linear, np.inf, began, u)
             if size <= tolerance * scale:
-                return Step(True, "converged", newton, linear, size / (scale + TINY), u, nothing=nothing)
-            if newton == limit:
+                return Step(True, "converged", newton, linear, size / (scale + TINY), began, u, nothing=nothing)
+            if newton == limit or (newton and size <= enough * began * scale):
                 break
             # no closer than the next Newton step can keep: its error is of second order in the relative residual
-            goal = max(min(INEXACT, max(CURVED * size / scale, SINGLE)) * size, 0.3 * tolerance * scale)
+            goal = min(INEXACT, max(BENT * size / scale, SINGLE)) * size
+            goal = max(goal, 0.3 * tolerance * scale, 0.5 * enough * began * scale)
             d, steps = self._direction(goal, check=not most)
             linear += steps
             self._search(u, d, strain)
         reason = f"Newton's method did not converge in {limit} iterations: shorten the step"
-        return Step(False, reason, limit, linear, size / scale, u, nothing=nothing)
+        return Step(False, reason, limit, linear, size / scale, began, u, nothing=nothing)
 
     def _scale(self, floor: float) -> float:
         """Norm of the nodal forces that the local stresses would cause alone; ``floor``: a least root mean square stress."""
