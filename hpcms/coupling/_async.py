@@ -31,7 +31,7 @@ import numpy as np
 
 from hpcms.contracts import Advance, Array, Arrays, CoarseRequest, FineRequest, Look, Request, Talk
 from hpcms.coupling._foretold import Told
-from hpcms.coupling._level import PATIENCE, TINY, Level
+from hpcms.coupling._level import PATIENCE, Level
 from hpcms.coupling._records import Records
 from hpcms.coupling._rows import Rows
 from hpcms.coupling.condensed import Condensed
@@ -57,7 +57,7 @@ class Async:
     answers: dict[str, Arrays] = field(default_factory=dict)
     drives: dict[str, Arrays] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
-    told: dict[str, list[Told]] = field(default_factory=dict)  # with memory: the ends of the three steps before
+    ends: dict[str, list[Told]] = field(default_factory=dict)  # with memory: the ends of the three steps before
     ample: bool = True  # whether all batches could run at once
     _flight: tuple[tuple[Any, ...], int, dict[str, Array]] | None = None  # the coarse solve that runs
     _back: Condensed | None = None
@@ -75,22 +75,22 @@ class Async:
         if not scheme.levels:
             scheme.levels = [scheme._level(look, None, {})]
             rest = look.sites(dict(look.previous)) if look.previous else {}
-            scheme.told = {m: [Told(look.dt, drive, {})] for m, drive in rest.items() if m in talk.memory}
+            scheme.ends = {m: [Told(look.dt, drive, {})] for m, drive in rest.items() if m in talk.memory}
             scheme.levels[0].begin_at(rest)
         first = scheme.levels[0]
         first.judge(talk.tolerance)
         scheme._line_up(first)
-        if scheme._turns():
+        if first.turns:
             scheme.depth = 0
         return scheme
 
     def _take_over(self, before: Async) -> None:
         old, ended = before.levels[0], before.levels[1:]
-        self.serial, self.told, self.ample = before.serial, before._ends(), before.ample
+        self.serial, self.ends, self.ample = before.serial, before._ends(), before.ample
         if ended and (ended[0].look.index, ended[0].look.dt) == (self.look.index, self.look.dt):
             level = ended[0]
             level.look, level.origin = self.look, {m: r.version.copy() for m, r in old.records.items()}
-            level.inherit(old, self.told)
+            level.inherit(old, self.ends)
             self.meta["ahead"] = level.told
             self.meta["ahead_kept"] = int(sum(r.kept.sum() for r in level.records.values()))
             for tries in level.tries.values():
@@ -102,21 +102,13 @@ class Async:
             if before._flight is not None and before._flight[0][0] == self.look.index and self.talk.memory:
                 self._flight = before._flight
         else:
-            self.levels = [self._level(self.look, old, self.told)]
+            self.levels = [self._level(self.look, old, self.ends)]
 
     def _ends(self) -> dict[str, list[Told]]:
         """Those of the steps before and of the open one, as far as that is known."""
         pairs, open_ = self.talk.pairing, self.levels[0]
-        ends = {m: [each.kept(pairs.get(m)) for each in self.told.get(m, [])[-2:]] for m in open_.records}
+        ends = {m: [each.kept(pairs.get(m)) for each in self.ends.get(m, [])[-2:]] for m in open_.records}
         return {m: [*told, open_.end(m)] for m, told in ends.items() if m in self.talk.memory}
-
-    def _turns(self) -> bool:
-        """Whether this step goes against the last one: then nothing can be extrapolated from it."""
-        turn = 0.0
-        for name, rate in self.look.rate.items():
-            moved = self.levels[0].u[name] - self.look.previous[name]
-            turn += float(np.vdot(moved, rate)) / (float(np.vdot(rate, rate)) + TINY)
-        return bool(self.look.rate) and turn < 0
 
     def _level(self, look: Look, below: Level | None, told: Mapping[str, Sequence[Told]]) -> Level:
         """A fresh level; where there is a step before it, its answers are ``told`` by that, or foretold."""
@@ -309,11 +301,8 @@ class Async:
         if not new.any():
             return False
         keep = np.repeat(new, r.rows.sizes[picked])
-        if level is self.levels[0]:
-            for later in self.levels[1:]:
-                rows = r.rows.rows(picked[new])
-                change = r.lag({name: value[rows] for name, value in r.sent.items()}, rows)
-                later.records[key[2]].drift(rows, np.where(r.known[rows], change, 0.0))
+        for later in self.levels[1:] if level is self.levels[0] else ():
+            later.records[key[2]].drift(*r.moves(picked[new]))
         r.put(picked[new], {name: value[keep] for name, value in result.items()})
         level.told += int(new.sum())
         level.tried = 0 if level.rests else level.tried
@@ -356,8 +345,8 @@ class Async:
         """The next iterate, unless the updates do not get smaller."""
         before = {m: r.at(level.drives[m]) for m, r in level.records.items()}
         level.u = level.damped(step.u)
-        if self.told:
-            level.retell(self.told)
+        if self.ends:
+            level.retell(self.ends)
         level.judge(self.talk.tolerance)
         if (
             not level.progress(level.moved(before), self.talk.tolerance)

@@ -151,6 +151,14 @@ class Level:
             else:
                 r.suppose(rows, *foretell(r.pair, told[m], self.look.dt, drives[m].get("temperature")))
 
+    @property
+    def turns(self) -> bool:
+        """Whether this step goes against the last one: then nothing can be extrapolated from it."""
+        turn = 0.0
+        for name, rate in self.look.rate.items():
+            turn += _share(self.u[name] - self.look.previous[name], rate, rate)
+        return bool(self.look.rate) and turn < 0
+
     def begin_at(self, rest: Mapping[str, Arrays]) -> None:
         """This step starts from the drives ``rest``, by model, where these are none."""
         for m, r in self.records.items():

@@ -29,7 +29,7 @@ REACH = 1.5  # how far from its newest record a cubic is believed, over the dist
 FARTHEST, WORTH = 4.0, 0.5  # the same where what it misses is less than this part of what it adds
 MOST = 1e6  # times the span: the first order is all there is
 NOISE = 1e-9  # of an answer: differences below tell nothing either
-FARTHEST_POWER = 300.0  # how far a power law is believed
+FLAT, STRETCH = 0.05, 300.0  # the least degree of a power, and how far along the drive it is believed
 STALE = 1e-2  # relative error of a record whose history has moved on, about that of what is foretold
 TINY = 1e-300
 Pair = tuple[str, str] | None
@@ -72,9 +72,9 @@ def powered(pair: tuple[str, str], rest: Array, drive: Arrays, answers: Arrays, 
     size = np.where(own, sigma0**2, 0.0).sum(axis=-1)
     m = np.where(own, along * sigma0, 0.0).sum(axis=-1) / np.maximum(size, TINY)
     x = (y * y0).sum(axis=-1) / np.maximum((y0**2).sum(axis=-1), TINY)
-    # below a twentieth it is no power, and at one it is affine
-    x = np.where((m > 0.05) & (m < 1.0) & (x > 0), np.clip(x, 1.0 / FARTHEST_POWER, FARTHEST_POWER), 1.0)
-    m = np.clip(m, 0.05, 1.0)[:, None]
+    # below ``FLAT`` it is no power, and at one it is affine
+    x = np.where((m > FLAT) & (m < 1.0) & (x > 0), np.clip(x, 1.0 / STRETCH, STRETCH), 1.0)
+    m = np.clip(m, FLAT, 1.0)[:, None]
     x = x[:, None]
     slope = x ** (m - 1.0)
     beside = np.einsum("rij,rj->ri", tangent, y) - x * along
@@ -99,7 +99,7 @@ class Records:
     """The records of one fine model at S sites in B batches.
 
     By site: ``drive`` and ``answers`` of each record, ``error0``, ``kappa`` (inf while unknown), ``known``: not merely
-    extrapolated; ``drifted``, how much the history that the record started from has changed since, as an error of the answer,
+    supposed; ``drifted``, how much the history that the record started from has changed since, as an error of the answer,
     and ``drifting``, the same for the record that is on its way. ``rest``: paired drives at rest, where the step starts from
     there. By batch: ``version``, the number of records so far; ``base``, the version of the step before that the newest one
     started from; ``running`` and ``serial``, its newest request; ``sent``: the drives of the running ones; ``seen``: whether a
@@ -132,7 +132,7 @@ class Records:
 
     @property
     def complete(self) -> bool:
-        """Whether there is an answer at every site, perhaps an extrapolated one."""
+        """Whether there is an answer at every site, perhaps one that is supposed."""
         return self.guessed or bool(self.known.all())
 
     def suppose(self, rows: Array, drive: Arrays, answers: Arrays) -> None:
@@ -294,6 +294,12 @@ class Records:
             return np.zeros(len(self.known))[some]
         out: Array = self.lag0[some] + self._first(drive, self.pair, some)
         return out
+
+    def moves(self, batches: Array) -> tuple[Array, Array]:
+        """The rows of ``batches``, and how much their memory changes when the records that were sent come."""
+        rows = self.rows.rows(batches)
+        change = self.lag({name: value[rows] for name, value in self.sent.items()}, rows)
+        return rows, np.where(self.known[rows], change, 0.0)
 
     def drift(self, rows: Array, change: Array) -> None:
         """The history of ``rows`` has changed: by so much in the answers of the step before."""

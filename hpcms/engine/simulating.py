@@ -69,7 +69,7 @@ def _rows(job: Job, workers: int) -> dict[str, int] | None:
 
 
 def _load(problem: Problem) -> float:
-    """Seconds that each worker takes to load its kernels: the second of two, as the first one may have to compile them."""
+    """Seconds that each worker takes to load its kernels: the shorter of two times, as the first may compile them."""
     u, t = problem.coarse.begin(), problem.plan.times[0]
     drives = look_at(problem.coarse, Step(1, t, t, u, {}), lambda step, u: None).sites(u)
     work = []
