@@ -198,7 +198,8 @@ class FineRequest:
 
     ``verb``: "solve" to convergence, "iterate": a Newton iteration or few, then the condensed record, or "finish", which is
     "solve" where the model has no such verb. ``step``: index of
-    the time step; one that is not open yet starts from the newest trial of the step before it.
+    the time step; one that is not open yet starts from the newest trial of the step before it. ``workers``: by batch, the number
+    of the one that had best run it; none where the scheme does not care.
     """
 
     key: tuple[Any, ...]
@@ -207,6 +208,7 @@ class FineRequest:
     batches: Array
     verb: str = "solve"
     step: int = 0
+    workers: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -242,12 +244,17 @@ class Look:
     ahead: Callable[[Arrays], Look | None] | None = None
 
 
+# (before (R,), after (R,)) K -> (R,) by how much the same flux flows faster after a change of temperature, or None
+Faster = Callable[[Array, Array], "Array | None"]
+
+
 @dataclass(frozen=True)
 class Talk:
     """How exactly the scales have to agree, and what a scheme has to know of the fine models.
 
     ``batches``: by model, the rows [lo, hi) of each batch; ``pairing``: by model, the (drive, answer) of its tangent, or
     None; ``memory``: models whose answers depend on the step before. Without entries: one batch, no tangent, memory.
+    ``workers``: how many there are, as far as that matters.
     """
 
     tolerance: float
@@ -256,6 +263,8 @@ class Talk:
     pairing: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
     memory: frozenset[str] = frozenset()
     cost: Mapping[str, Array] = field(default_factory=dict)  # (B,) expected seconds: the longest go first
+    workers: int = 1
+    faster: Mapping[str, Faster] = field(default_factory=dict)  # by model, where it knows that
 
 
 class Scheme(Protocol):
@@ -290,6 +299,8 @@ class Ref(Protocol):
 class Executor(Protocol):
     """Runs pure functions. Arguments may be ``Ref``s of earlier tasks; results stay with the worker.
 
+    What the driver asks for travels. Of a result with a method ``to_driver`` that is what this returns; other tasks get the whole.
+
     ``retries_log``: (key, reason) of every task that had to run again.
     """
 
@@ -301,9 +312,8 @@ class Executor(Protocol):
         ...
 
     def submit(self, function: Any, *args: Any, key: str, retries: int = 2, near: str = "") -> Ref:
-        """``near``: the worker, as a ``TaskRecord`` names it, on which a task that needs no other had best run.
-
-        One that needs others runs best where they are; both may run on any.
+        """``near``: the worker, as a ``TaskRecord`` names it, on which a task had best run; without, that is where those are
+        that it needs. It may run on any.
         """
         ...
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar
 
-from hpcms.cluster.ref import Ref, TaskError, exchange, failure, references
+from hpcms.cluster.ref import Ref, TaskError, exchange, failure, references, to_driver
 from hpcms.contracts import Executor
 from hpcms.contracts import Ref as AnyRef
 from hpcms.errors import TaskFailed
@@ -81,8 +81,8 @@ def _opened(
 
 
 def take_out(bundle: dict[str, Any], keys: Sequence[str]) -> list[Any]:
-    """Some results of a bundle."""
-    return [bundle[key] for key in keys]
+    """What the driver gets of some results of a bundle."""
+    return [to_driver(bundle[key]) for key in keys]
 
 
 def pieces(items: Sequence[Item]) -> list[list[Item]]:

@@ -14,7 +14,7 @@ import psutil
 from distributed import Nanny, Worker
 from tornado.ioloop import PeriodicCallback
 
-from hpcms.cluster import journal
+from hpcms.cluster import journal, task  # noqa: F401  a worker that was given a result can write it for the driver
 
 JOURNAL = "HPCMS_JOURNAL"  # environment variable: the folder of the journals
 HUNG_AFTER = "HPCMS_HUNG_AFTER"  # environment variable: seconds without a sign of life

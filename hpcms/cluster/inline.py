@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from hpcms.cluster.logfile import RunLog
-from hpcms.cluster.ref import Ref, TaskError, exchange, failure, references
+from hpcms.cluster.ref import Ref, TaskError, exchange, failure, references, to_driver
 from hpcms.contracts import Ref as AnyRef
 from hpcms.errors import TaskFailed
 
@@ -45,10 +45,10 @@ class InlineExecutor:
         if ref.key in self._failed:
             failed = self._failed[ref.key]
             raise TaskFailed(failed.key, failed.cause) from failed.error
-        return self._values[ref.key]
+        return to_driver(self._values[ref.key])
 
     def value(self, ref: AnyRef) -> Any:
-        """The result, None where there is none."""
+        """The whole result, None where there is none."""
         return self._values.get(ref.key)
 
     def results(self, refs: Sequence[AnyRef], timeout: float) -> list[Any]:

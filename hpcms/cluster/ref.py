@@ -25,6 +25,11 @@ class TaskError(Exception):
         self.key, self.cause, self.trace, self.error = key, cause, trace, error
 
 
+def to_driver(value: Any) -> Any:
+    """What of a result the driver gets."""
+    return value.to_driver() if hasattr(value, "to_driver") else value
+
+
 def exchange(args: Sequence[Any], swap: Callable[[Any], Any]) -> tuple[Any, ...]:
     """Apply ``swap`` to each argument and to the members of each list, tuple or dict among them."""
 

@@ -29,7 +29,7 @@ from hpcms.cluster.jobs import cancel
 from hpcms.cluster.logfile import RunLog
 from hpcms.cluster.node import security
 from hpcms.cluster.ref import Ref, TaskError, references
-from hpcms.cluster.task import pack, run
+from hpcms.cluster.task import TO_DRIVER, pack, run
 from hpcms.contracts import Ref as AnyRef
 from hpcms.errors import DeadlineExceeded, HpcmsError, ResourceFailure, Stopped, TaskFailed, WorkersLost
 
@@ -76,7 +76,7 @@ class RemoteExecutor:
         self._closing = False
         self._losses = 0
         self._jobs: list[str] = []
-        self._waiting: list[tuple[str, Future[Any], bytes, list[Future[Any]]]] = []
+        self._waiting: list[tuple[str, Future[Any], bytes, list[Future[Any]]]] = []  # near, future, packet, sources
         self._futures: dict[str, Future[Any]] = {}
         self._serial = itertools.count()
         self._stack = contextlib.ExitStack()
@@ -111,7 +111,8 @@ class RemoteExecutor:
             raise ResourceFailure(f"no workers from SLURM: {self._refused}", hint="correct the profile")
         self._patience = s.lost_after
         self._client = Client(self._ready, security=security(tls), set_as_default=False, timeout=60,
-                              direct_to_workers=True, name="hpcms")  # fmt: skip
+                              direct_to_workers=True, name="hpcms", serializers=[TO_DRIVER, "dask", "pickle"],
+                              deserializers=[TO_DRIVER, "dask", "pickle", "error"])  # fmt: skip
         link: Any = self._client.scheduler_comm
         link.interval = 0.0  # s; by default a message waits 10 ms after the one before
         self._stack.callback(self._close_client)
@@ -166,7 +167,7 @@ class RemoteExecutor:
             self._hub.tell({"limit": [key, retries + 1]})
         with self._state:
             first = not self._waiting
-            self._waiting.append(("" if sources else near, future, packet, sources))
+            self._waiting.append((near, future, packet, sources))
         if first:
             self._loop.add_callback(self._send)
         return ref
@@ -181,7 +182,7 @@ class RemoteExecutor:
     def _send(self) -> None:
         """Send all tasks submitted since the last call in their order, those that have a place first; runs in the loop.
 
-        Those need no other one. All of a place, or of none, go in one message.
+        Those need no other one that was not sent yet. All of a place, or of none, go in one message.
         """
         with self._state:
             tasks, self._waiting = self._waiting, []
@@ -189,8 +190,10 @@ class RemoteExecutor:
             # Processes of two nodes may have the same number; a task at the wrong one of them is only slower.
             at = {str(pid): address for address, pid in self._addresses.items()} if placed else {}
         groups: dict[str, list[Any]] = defaultdict(list)
-        for near, *task in tasks:
-            groups[at.get(near.rpartition(":")[2], "")].append(task)
+        new = {future.key for _, future, *_ in tasks}
+        for near, future, packet, needed in tasks:
+            first = new.isdisjoint(source.key for source in needed)
+            groups[at.get(near.rpartition(":")[2], "") if first else ""].append((future, packet, needed))
         for address in sorted(groups, reverse=True):
             futures, packets, sources = zip(*groups[address], strict=True)
             where: dict[str, Any] = {"workers": [address], "allow_other_workers": True} if address else {}

@@ -2,6 +2,9 @@
 
 The packet is pickled once by the driver and stays closed until the worker opens it, so the scheduler never
 loads the code or the arrays of a task. A ``Ref`` among the arguments leaves as a numbered slot.
+
+A result stays with its worker. When the driver asks for it, the worker writes down only what the driver gets: no second task
+has to wait for its turn to take that out.
 """
 
 from __future__ import annotations
@@ -12,9 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from distributed.protocol import pickle
+from distributed.protocol.serialize import pickle_dumps, pickle_loads, register_serialization_family
 
 from hpcms.cluster import journal
-from hpcms.cluster.ref import Ref, exchange, failure
+from hpcms.cluster.ref import Ref, exchange, failure, to_driver
+
+TO_DRIVER = "hpcms-to-driver"  # name of how results are written for the driver
 
 
 @dataclass(frozen=True)
@@ -44,3 +50,14 @@ def run(packet: bytes, inputs: Sequence[Any]) -> Any:
         raise failure(key, error) from None
     finally:
         journal.end()
+
+
+def _light(value: Any) -> tuple[dict[str, Any], list[Any]]:
+    """What the driver gets of a result that has such a part; whole ones are written as always."""
+    if not hasattr(value, "to_driver"):
+        raise NotImplementedError
+    header, frames = pickle_dumps(to_driver(value))
+    return header, frames
+
+
+register_serialization_family(TO_DRIVER, _light, pickle_loads)

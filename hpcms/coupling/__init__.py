@@ -52,11 +52,13 @@ def talk_with(
     max_sweeps: int,
     batches: Mapping[str, Sequence[tuple[int, int]]] | None = None,
     cost: Mapping[str, Array] | None = None,
+    workers: int = 1,
 ) -> Talk:
     """What a scheme has to know of fine models (objects, by name)."""
     pairing = {name: getattr(model, "pairing", None) for name, model in models.items()}
     memory = frozenset(name for name, model in models.items() if remembers(model))
-    return Talk(tolerance, max_sweeps, batches or {}, pairing, memory, cost or {})
+    faster = {name: model.faster for name, model in models.items() if hasattr(model, "faster")}
+    return Talk(tolerance, max_sweeps, batches or {}, pairing, memory, cost or {}, workers, faster)
 
 
 def error_of(answers: Arrays, pair: tuple[str, str] | None, memory: bool) -> Array:

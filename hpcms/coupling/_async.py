@@ -39,6 +39,8 @@ from hpcms.coupling.nested import record_of
 
 BUDGET = 3  # records of a batch in a step that is not open yet
 FORESEEN, TRIES = 1e-4, 5  # coarse residual small enough to ask for records; coarse solves for it
+FEW = 8  # batches that are looked at for one whose worker is free
+FULL = 2  # batches that a worker has before others take over what would wait there
 MOST = 3  # coarse solves of a step over ``max_sweeps`` until the scheme falls back
 
 
@@ -117,7 +119,8 @@ class Async:
             pair, memory = self.talk.pairing.get(m), m in self.talk.memory
             rows = Rows.of(self.talk, m, drive)
             old = below.records[m] if below else None
-            records[m] = Records(rows, pair, memory, drive, old.answers if old else None)
+            answers, faster = old.answers if old else None, self.talk.faster.get(m)
+            records[m] = Records(rows, pair, memory, drive, answers, faster)
             origin[m] = old.version if old is not None else np.zeros(rows.count, np.int64)
         level = Level(look, dict(look.u), records, origin, drives)
         level.tries = {m: np.zeros(r.rows.count, np.int64) for m, r in records.items()}
@@ -215,10 +218,35 @@ class Async:
         picked: list[int] = []
         queue, r = level.queue[model], level.records[model]
         while queue and len(picked) < room:
-            b = queue.pop()
+            b = queue.pop(self._soonest(queue))
             if not r.running[b]:
                 picked.append(b)
+                r.worker[b] = worker = self._worker(b)
+                level.busy[worker] = level.busy.get(worker, 0) + 1
         return np.array(sorted(picked), dtype=np.int64)
+
+    def _load(self, worker: int) -> int:
+        """Batches that a worker has."""
+        return sum(level.busy.get(worker, 0) for level in self.levels)
+
+    def _soonest(self, queue: Sequence[int]) -> int:
+        """Where in the queue the batch is that runs first: of the next few the one whose worker has least to do."""
+        few = range(len(queue) - 1, max(len(queue) - 1 - FEW, -1), -1)
+        return min(few, key=lambda i: self._load(queue[i] % self.talk.workers))
+
+    def _worker(self, batch: int) -> int:
+        """Where a batch is at home, and its state with it; another one where too much would be waiting there."""
+        home = batch % self.talk.workers
+        if self._load(home) < FULL:
+            return home
+        least = min(range(self.talk.workers), key=self._load)
+        return home if self._load(home) <= self._load(least) + 1 else least
+
+    def _returned(self, level: Level, model: str, batches: Array) -> None:
+        """These do not run any more."""
+        r = level.records[model]
+        for worker in r.worker[batches].tolist():
+            level.busy[worker] -= 1
 
     def _fine(self, level: Level, model: str, batches: Array) -> FineRequest:
         r = level.records[model]
@@ -232,7 +260,7 @@ class Async:
         r.count_running += len(batches)
         r.base[batches], r.drifting[rows] = level.origin[model][batches], 0.0
         level.tries[model][batches] += 1
-        return FineRequest(key, model, drive, batches, level.verb, level.look.index)
+        return FineRequest(key, model, drive, batches, level.verb, level.look.index, r.worker[batches].tolist())
 
     def _line_up(self, level: Level) -> None:
         """Which batches have to run again: the last in the queue goes first."""
@@ -290,6 +318,7 @@ class Async:
             picked = batches[r.running[batches] & (r.serial[batches] == key[3])]
             r.running[picked] = False
             r.count_running -= len(picked)
+            self._returned(level, key[2], picked)
 
     def _record(self, key: tuple[Any, ...], result: Arrays, batches: Array | None) -> bool:
         level = next((x for x in self.levels if x.look.index == key[0]), None)
@@ -303,6 +332,7 @@ class Async:
         keep = np.repeat(new, r.rows.sizes[picked])
         for later in self.levels[1:] if level is self.levels[0] else ():
             later.records[key[2]].drift(*r.moves(picked[new]))
+        self._returned(level, key[2], picked[new])
         r.put(picked[new], {name: value[keep] for name, value in result.items()})
         level.told += int(new.sum())
         level.tried = 0 if level.rests else level.tried

@@ -9,7 +9,8 @@ at eps, sigma and the temperature T, dt over its dt is r, and B = A d eps:
 ``trend`` is exact for what answers to increments by increments (elastic, and plastic along a straight path). ``flow`` is exact
 for steady creep of any degree: the same stress flows on, at a rate that the temperature T' of the new step scales. How much it
 does is in the tangents: an increment and a temperature that leave the stress as it is have B ds + A_T dT = 0, so that
-kappa = - A_T . B / |B|^2; what of A_T is not along B is added as it is. Each site goes by the law that would have foretold the
+kappa = - A_T . B / |B|^2; what of A_T is not along B is added as it is. A model that knows s says it: kappa is the slope at one
+temperature, and activation energies may change at the next. Each site goes by the law that would have foretold the
 step before better.
 """
 
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpcms.contracts import Array, Arrays
+from hpcms.contracts import Array, Arrays, Faster
 from hpcms.coupling._records import Pair, affine
 
 LEAST, MOST = 0.2, 5.0  # what a change of temperature may make of an increment
@@ -44,16 +45,19 @@ class Told:
 
 
 def foretell(
-    pair: tuple[str, str], told: Sequence[Told], dt: float, temperature: Array | None
+    pair: tuple[str, str], told: Sequence[Told], dt: float, temperature: Array | None, known: Faster | None = None
 ) -> tuple[Arrays, Arrays]:
     """Drives and the answers there in a step of ``dt`` at ``temperature`` (S,), after at least two steps, the newest last."""
-    flowing = _flow(pair, told, dt, temperature)
+    flowing = _flow(pair, told, dt, temperature, known)
     if len(told) < 3:
         return flowing
     drive, truth = told[-1].drive, told[-1].answers[pair[1]]
     missed = [
         np.linalg.norm(affine(pair, *law, drive)[pair[1]] - truth, axis=-1)
-        for law in (_trend(pair, told[:-1], told[-1].dt), _flow(pair, told[:-1], told[-1].dt, drive.get("temperature")))
+        for law in (
+            _trend(pair, told[:-1], told[-1].dt),
+            _flow(pair, told[:-1], told[-1].dt, drive.get("temperature"), known),
+        )
     ]
     steady = missed[1] <= missed[0]
     out: tuple[Arrays, Arrays] = ({}, {})
@@ -73,7 +77,9 @@ def _trend(pair: tuple[str, str], told: Sequence[Told], dt: float) -> tuple[Arra
     return drive, {**last.answers, pair[1]: sigma + ratio * (sigma - before.answers.get(pair[1], 0.0))}
 
 
-def _flow(pair: tuple[str, str], told: Sequence[Told], dt: float, temperature: Array | None) -> tuple[Arrays, Arrays]:
+def _flow(
+    pair: tuple[str, str], told: Sequence[Told], dt: float, temperature: Array | None, known: Faster | None
+) -> tuple[Arrays, Arrays]:
     before, last = told[-2:]
     moved = last.drive[pair[0]] - before.drive[pair[0]]
     sigma, tangent = last.answers[pair[1]], last.answers["tangent"]
@@ -86,6 +92,8 @@ def _flow(pair: tuple[str, str], told: Sequence[Told], dt: float, temperature: A
         kappa = -(slope * along).sum(axis=-1, keepdims=True) / np.maximum((along**2).sum(axis=-1, keepdims=True), TINY)
         faster = np.clip(np.exp(np.clip(kappa * warmer, -9.0, 9.0)), LEAST, MOST)
         sigma = sigma + slope * warmer + along * np.log(faster)
+        exact = known(last.drive["temperature"], temperature) if known is not None else None
+        faster = faster if exact is None else np.clip(exact, LEAST, MOST)[:, None]
         drive["temperature"] = np.asarray(temperature)
     drive[pair[0]] = last.drive[pair[0]] + dt / last.dt * faster * moved
     return drive, {**last.answers, pair[1]: sigma, "tangent": tangent / faster[:, :, None]}

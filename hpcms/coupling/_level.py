@@ -44,6 +44,7 @@ class Level:
     residual: float = np.inf  # of the last coarse solve
     tried: int = 0  # coarse solves since the records were those of the step before
     told: int = 0
+    busy: dict[int, int] = field(default_factory=dict)  # by worker: batches that it has
     rests: bool = False  # whether the step starts from rest
     update: Arrays = field(default_factory=dict)  # the last one of u
 
@@ -125,11 +126,15 @@ class Level:
     def inherit(self, below: Level, told: Mapping[str, Sequence[Told]]) -> None:
         """Batches without a record of their own yet: the law of the step before, where that has not changed, or what the ends
         of the steps before foretell."""
+        starts = self.look.sites(dict(self.look.previous)) if self.look.previous else {}
         for m, r in self.records.items():
             old = below.records[m]
             rows = r.rows.rows(np.flatnonzero((r.version == 0) & ~r.running))
             r.kappa[rows], r.span[rows] = old.kappa[rows], old.span[rows]
             if r.memory:
+                r.power[rows] = old.power[rows]
+                if r.pair is not None and self.look.previous:
+                    r.start = starts[m][r.pair[0]]
                 continue
             r.known[rows], r.error0[rows] = old.known[rows], old.error0[rows]
             r.quartic[rows] = old.quartic[rows]
@@ -149,7 +154,7 @@ class Level:
             if r.pair is None or len(told[m]) < 2:
                 r.suppose(rows, drives[m], told[m][-1].answers)
             else:
-                r.suppose(rows, *foretell(r.pair, told[m], self.look.dt, drives[m].get("temperature")))
+                r.suppose(rows, *foretell(r.pair, told[m], self.look.dt, drives[m].get("temperature"), r.faster))
 
     @property
     def turns(self) -> bool:
@@ -163,7 +168,8 @@ class Level:
         """This step starts from the drives ``rest``, by model, where these are none."""
         for m, r in self.records.items():
             if r.memory and r.pair is not None and m in rest and not rest[m][r.pair[0]].any():
-                r.rest, self.rests = rest[m][r.pair[0]], True
+                r.start, r.rests, self.rests = rest[m][r.pair[0]], True, True
+                r.power[:] = True
 
     def end(self, model: str) -> Told:
         """Where this step ends, as far as is known."""

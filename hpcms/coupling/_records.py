@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hpcms.contracts import Array, Arrays
+from hpcms.contracts import Array, Arrays, Faster
 from hpcms.coupling._rows import Rows
 
 SHARE = 0.1  # of the tolerance: what the errors of the records may add up to
@@ -100,13 +100,19 @@ class Records:
 
     By site: ``drive`` and ``answers`` of each record, ``error0``, ``kappa`` (inf while unknown), ``known``: not merely
     supposed; ``drifted``, how much the history that the record started from has changed since, as an error of the answer,
-    and ``drifting``, the same for the record that is on its way. ``rest``: paired drives at rest, where the step starts from
-    there. By batch: ``version``, the number of records so far; ``base``, the version of the step before that the newest one
-    started from; ``running`` and ``serial``, its newest request; ``sent``: the drives of the running ones; ``seen``: whether a
-    coarse solve saw the newest record.
+    and ``drifting``, the same for the record that is on its way. ``start``: the paired drives that the step starts from;
+    ``rests``: these are none; ``power``: whether the answers are taken as a power of what the drives have moved since, as from
+    rest, or where the last record was told better by that than by an affine law. ``faster``: see ``hpcms.contracts``.
+
+    By batch: ``version``, the number of records so far; ``base``, the version of the step before that the newest one started
+    from; ``running``, ``serial`` and ``worker``, its newest request; ``sent``: the drives of the running ones; ``seen``: whether
+    a coarse solve saw the newest record.
     """
 
-    def __init__(self, rows: Rows, pair: Pair, memory: bool, drive: Arrays, answers: Arrays | None = None) -> None:
+    def __init__(
+        self, rows: Rows, pair: Pair, memory: bool, drive: Arrays, answers: Arrays | None = None,
+        faster: Faster | None = None,
+    ) -> None:  # fmt: skip
         self.rows, self.pair, self.memory = rows, pair, memory
         S, B = len(next(iter(drive.values()))), rows.count
         self.drive: Arrays = {name: np.array(value, float) for name, value in drive.items()}
@@ -117,11 +123,13 @@ class Records:
         self.version, self.base, self.serial = np.zeros(B, np.int64), np.full(B, -1), np.full(B, -1)
         self.drifted, self.drifting = np.zeros(S), np.zeros(S)
         self.guessed = answers is not None
-        self.rest: Array | None = None
+        self.start: Array | None = None
+        self.rests, self.power = False, np.zeros(S, bool)
+        self.faster = faster
         # the anchor's ``drive``, ``answer``, ``slope``; ``line``: b - a; ``square``, ``cube``: of the answer along it, from b
         self.bend: Arrays = {}
         self.quartic = np.full(S, np.inf)  # q; inf while unknown
-        self.running, self.seen = np.zeros(B, bool), np.ones(B, bool)
+        self.running, self.seen, self.worker = np.zeros(B, bool), np.ones(B, bool), np.zeros(B, np.int64)
         self.count_running = self.count_new = 0
 
     @property
@@ -176,6 +184,13 @@ class Records:
         old_drive = {name: value[rows] for name, value in self.drive.items()}
         old = self.at(drive, rows, np.inf)
         missed = np.linalg.norm(answers[self.pair[1]] - old[self.pair[1]], axis=-1)
+        if self.start is not None and not self.rests:
+            was = self.power[rows]
+            self.power[rows] = ~was
+            other = np.linalg.norm(answers[self.pair[1]] - self.at(drive, rows)[self.pair[1]], axis=-1)
+            better = self.known[rows] & (other < missed)
+            self.power[rows] = was ^ better
+            missed = np.where(better, other, missed)
         moved = np.linalg.norm(drive[self.pair[0]] - old_drive[self.pair[0]], axis=-1)
         size, whole = (np.linalg.norm(x, axis=-1) for x in (answers[self.pair[1]], drive[self.pair[0]]))
         told = self.known[rows] & (moved > SMALL * whole)
@@ -233,9 +248,10 @@ class Records:
     def at(self, drive: Arrays, some: Array | slice = slice(None), reach: float = REACH) -> Arrays:
         """The answers of the sites ``some`` at other drives; ``reach``: where cubics end."""
         own, told = ({name: value[some] for name, value in x.items()} for x in (self.drive, self.answers))
-        if self.rest is not None and self.pair is not None and "tangent" in told:
-            return powered(self.pair, self.rest[some], own, told, drive)
         found = affine(self.pair, own, told, drive)
+        if self.start is not None and self.pair is not None and "tangent" in told and self.power[some].any():
+            powers, chosen = powered(self.pair, self.start[some], own, told, drive), self.power[some]
+            return {n: np.where(chosen.reshape(-1, *(1,) * (v.ndim - 1)), powers[n], v) for n, v in found.items()}
         if not self.bend or self.pair is None:
             return found
         line, square, cube = (self.bend[name][some] for name in ("line", "square", "cube"))

@@ -45,6 +45,10 @@ class Host(Protocol):
         """Those that a scheme may count on."""
         ...
 
+    def settle(self) -> None:
+        """Time to look whether the step before is written."""
+        ...
+
 
 class Dialogue:
     """``order``: groups of [step, model, serial, batch], told between two looks at what the scheme asks for."""
@@ -62,6 +66,7 @@ class Dialogue:
     def run(self) -> None:
         """Until the scheme is done."""
         while not self.scheme.done:
+            self.host.settle()
             barrier = self.scheme.barrier
             requests = self.scheme.ask(None if barrier else self._room())
             sweep = len(self.scheme.sweeps)

@@ -29,12 +29,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Sent:
-    """One batch of a request on its way. ``take``: the part of the result that travels."""
+    """One batch of a request on its way."""
 
     request: FineRequest
     batch: int
     trial: Trial
-    take: Ref
     drive: Arrays
 
 
@@ -49,7 +48,6 @@ class Part:
     batches: list[tuple[int, int]]
     bridge: Average
     labels: Ref | None = None
-    history: list[Ref] = field(default_factory=list)  # by batch: committed state
     places: list[str] = field(default_factory=list)  # by batch: the worker that is to have it next
     trials: dict[int, dict[int, Trial]] = field(default_factory=dict)  # by step and batch: the last solve that was told
 
@@ -67,7 +65,7 @@ def commit_key(step: int) -> str:
 class Exchange:
     """Submits fine tasks, waits with a deadline, keeps the last told state of every batch where it was made.
 
-    ``flight``: what is on its way, by the key of what will come back. ``open``: the step that is not committed yet.
+    ``flight``: what is on its way, by the key of its task. ``last``: the last committed step.
     """
 
     def __init__(
@@ -76,7 +74,9 @@ class Exchange:
         self.executor, self.parts, self.seed, self.deadline, self.check = executor, parts, seed, deadline, check
         self.records: list[TaskRecord] = []
         self.flight: dict[str, Sent] = {}
-        self.open = 0
+        self.last: Sink | None = None
+        self.workers: list[str] = []  # that had a task in the step before
+        self.writing: list[Ref] = []
 
     def begin(self) -> None:
         """Start all regions at rest."""
@@ -100,41 +100,57 @@ class Exchange:
         part, sent, at = self.parts[request.model], [], 0
         drive = part.bridge.lift(request.drive)
         own = part.trials.get(request.step, {})
+        places = dict(enumerate(part.places))
+        if self.workers and len(request.workers):
+            names = [self.workers[w % len(self.workers)] for w in request.workers]
+            places = dict(zip(request.batches.tolist(), names, strict=True))
         for b in request.batches.tolist():
             lo, hi = part.batches[b]
             piece, at = {k: v[at : at + hi - lo] for k, v in drive.items()}, at + hi - lo
             key, last = f"fine/{part.name}/{tag}/{b}", own.get(b)
-            base = part.trials.get(self.open, {}).get(b) if request.step > self.open else None
-            start = base.key if base is not None else commit_key(self.open - 1)
+            history, start = self._state(part, b, request.step - 1)
             inputs = (*after, start, *((last.key,) if last is not None else ()))
-            history, trial = base.ref if base else part.history[b], last.ref if last else None
             seeds = self.seeds(part.name, request.step, lo, hi)
-            args = (key, inputs, part.model, history, trial, piece, seeds, request.verb)
-            ref = self.executor.submit(tasks.solve, *args, key=key)
-            take = self.executor.submit(tasks.take, ref, key=f"take/{key}")
-            sent.append(Sent(request, b, Trial(ref, key), take, piece))
-            self.flight[take.key] = sent[-1]
+            args = (key, inputs, part.model, history, last.ref if last else None, piece, seeds, request.verb)
+            ref = self.executor.submit(tasks.solve, *args, key=key, near=places.get(b, ""))
+            sent.append(Sent(request, b, Trial(ref, key), piece))
+            self.flight[key] = sent[-1]
         return sent
+
+    def _state(self, part: Part, batch: int, step: int) -> tuple[Ref | tasks.Committed, str]:
+        """What a batch remembers of ``step``: its last trial since the last commit, or what that holds; and from which task."""
+        committed = self.last.step if self.last else -1
+        for at in range(step, committed, -1):
+            trial = part.trials.get(at, {}).get(batch)
+            if trial is not None:
+                return trial.ref, trial.key
+        assert self.last is not None
+        return tasks.Committed(self.last, part.name, batch), commit_key(committed)
 
     def arrived(self, wait: bool) -> list[Sent]:
         """What has come back since; ``wait``: until something has."""
-        refs = [s.take for s in self.flight.values()]
+        refs = [s.trial.ref for s in self.flight.values()]
         if not refs:
             return []
         if wait:
             self._await_one(refs)
+        return [self.flight[ref.key] for ref in self._done(refs)]
+
+    def _done(self, refs: list[Ref]) -> list[Ref]:
+        """Those of ``refs`` that are done now."""
         try:
-            done = self.executor.done(refs, timeout=0.0)
+            return self.executor.done(refs, timeout=0.0)
         except DeadlineExceeded:
             return []
-        return [self.flight[ref.key] for ref in done]
 
     def collect(self, sent: list[Sent]) -> list[tuple[Arrays, list[Outcome]]]:
         """Answers and outcomes of these batches, in their order."""
-        pieces = self._results([s.take for s in sent])
+        pieces = self._results([s.trial.ref for s in sent], self.deadline)
         self.records += [record for _, _, record in pieces]
-        for s in sent:
-            self.flight.pop(s.take.key, None)
+        for s, (_, _, record) in zip(sent, pieces, strict=True):
+            self.flight.pop(s.trial.key, None)
+            if places := self.parts[s.request.model].places:
+                places[s.batch] = record.worker
         return [(answers, outcomes) for answers, outcomes, _ in pieces]
 
     def keep(self, sent: Sent, told: bool) -> None:
@@ -159,8 +175,8 @@ class Exchange:
                     late = f"no task finished within {self.deadline:.0f} s; waiting for {refs[0].key}"
                     raise DeadlineExceeded(late) from None
 
-    def _results(self, refs: list[Ref]) -> list[Any]:
-        """All results in the order of ``refs``; looks at the stop watch, gives up when nothing moves."""
+    def _results(self, refs: list[Ref], patience: float) -> list[Any]:
+        """All results in the order of ``refs``; looks at the stop watch, gives up when nothing moves for ``patience`` s."""
         waiting, moved = list(refs), time.monotonic()
         while waiting:
             self.check()
@@ -170,15 +186,13 @@ class Exchange:
                 finished = set()
             if finished:
                 waiting, moved = [r for r in waiting if id(r) not in finished], time.monotonic()
-            elif time.monotonic() - moved > self.deadline:
-                raise DeadlineExceeded(f"no task finished within {self.deadline:.0f} s; waiting for {waiting[0].key}")
-        results = self.executor.results(refs, timeout=self.deadline)
-        self.executor.release(refs)
-        return results
+            elif time.monotonic() - moved > patience:
+                raise DeadlineExceeded(f"no task finished within {patience:.0f} s; waiting for {waiting[0].key}")
+        return self.executor.results(refs, timeout=self.deadline)
 
     def reject(self) -> None:
-        """Forget the trials of a step that is not accepted, and what was ahead of it."""
-        gone = [ref for s in self.flight.values() for ref in (s.take, s.trial.ref)]
+        """Forget the trials of a step that is not accepted, and what was ahead of it; the one before is committed."""
+        gone = [s.trial.ref for s in self.flight.values()]
         self.flight = {}
         for part in self.parts.values():
             gone += [trial.ref for trials in part.trials.values() for trial in trials.values()]
@@ -189,20 +203,27 @@ class Exchange:
         """(S,) the regions of a model."""
         return np.arange(self.parts[name].batches[-1][1], dtype=np.int64)
 
-    def write(self, sink: Sink, step: int) -> tuple[list[Entry], tuple[str, ...]]:
-        """Every batch writes its own chunk; one that was not asked in this step writes what it was before.
-
-        What was written, and the names of the tasks.
-        """
-        refs = []
+    def write(self, sink: Sink) -> None:
+        """Every batch begins to write its own chunk; one that was not asked in this step writes what it was before."""
+        self.writing = []
         for n, part in self.parts.items():
-            trials = part.trials.get(step, {})
+            places = part.places or [""] * len(part.batches)
             for b, rows in enumerate(part.batches):
-                trial, key = trials.get(b), f"commit/{n}/{step}/{b}"
-                inputs = (trial.key,) if trial else ()
-                state = trial.ref if trial else part.history[b]
-                refs.append(self.executor.submit(tasks.write, key, inputs, sink, n, b, rows, state, key=key))
-        pieces = self._results(refs)
+                key = f"commit/{n}/{sink.step}/{b}"
+                state, before = self._state(part, b, sink.step)
+                args = (key, (before,), sink, n, b, rows, state)
+                self.writing.append(self.executor.submit(tasks.write, *args, key=key, near=places[b]))
+
+    def written(self, patience: float) -> tuple[list[Entry], tuple[str, ...]] | None:
+        """What ``write`` has written and the names of the tasks; None where that is not done yet.
+
+        ``patience``: seconds without any task done until a wait ends with an error; 0: there is no wait.
+        """
+        if not patience and len(self._done(self.writing)) < len(self.writing):
+            return None
+        pieces = self._results(self.writing, patience or self.deadline)
+        self.executor.release(self.writing)
+        self.writing = []
         self.records += [record for _, record in pieces]
         self._place(iter(record for _, record in pieces))
         return [entry for entries, _ in pieces for entry in entries], tuple(record.key for _, record in pieces)
@@ -210,25 +231,16 @@ class Exchange:
     def _place(self, written: Iterator[TaskRecord]) -> None:
         """Each batch stays with the worker that wrote it, or moves to one that had less to do in this step."""
         seconds = placement.loads(self.records)
-        workers = sorted({r.worker for r in self.records if r.kind != "coarse"})
+        self.workers = sorted({r.worker for r in self.records if r.kind != "coarse"})
         for name, part in self.parts.items():
             places = [next(written).worker for _ in part.batches]
             costs = [seconds.get((name, b), 0.0) for b in range(len(places))]
             equal = [1.0] * len(places)  # before the first step nobody knows
-            part.places = placement.balanced(costs if any(costs) else equal, places, workers)
+            part.places = placement.balanced(costs if any(costs) else equal, places, self.workers)
 
-    def recall(self, sink: Sink) -> None:
-        """After a commit: the history is what the store holds, so lost workers cost no more than one step.
-
-        It is asked of the worker that wrote it, which need not read it, or of a less busy one.
-        """
+    def commit(self, sink: Sink) -> None:
+        """A step is committed: what its batches remember is what the store holds."""
+        self.last = sink
         for part in self.parts.values():
-            old = part.trials.pop(sink.step, {})
-            self.executor.release([*part.history, *(trial.ref for trial in old.values())])
-            part.history = [
-                self.executor.submit(
-                    tasks.recall, sink, part.name, b, key=f"recall/{part.name}/{sink.step}/{b}", near=place
-                )
-                for b, place in enumerate(part.places or [""] * len(part.batches))
-            ]
-        self.open = sink.step + 1
+            for step in [step for step in part.trials if step <= sink.step]:
+                self.executor.release([trial.ref for trial in part.trials.pop(step).values()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,8 +14,11 @@ from hpcms.engine import tasks
 from hpcms.engine.dialogue import Dialogue, Progress
 from hpcms.engine.exchange import Exchange, commit_key
 from hpcms.engine.stop import StopWatch
+from hpcms.errors import HpcmsError
 from hpcms.stepping import StepRejected, StepSize, rate
-from hpcms.store.commit import RunStore
+from hpcms.store.commit import RunStore, Sink
+
+LEAVING = 20.0  # seconds to commit what was accepted before a run ends early
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,24 @@ class Plan:
     max_sweeps: int
 
 
+@dataclass(frozen=True)
+class Written:
+    """An accepted step on its way into the store."""
+
+    sink: Sink
+    t: float
+    u: Arrays
+    arrays: dict[str, Arrays]
+    meta: dict[str, Any]
+
+
 @dataclass
 class Loop:
-    """One run. ``u`` is the coarse state at ``t``, the time of committed step ``index``."""
+    """One run. ``u`` is the coarse state at ``t``, the time of accepted step ``index``.
+
+    The workers write an accepted step while the next one begins; it is committed when all is written, at the latest before the
+    next one is.
+    """
 
     coarse: CoarseModel
     exchange: Exchange
@@ -53,6 +72,8 @@ class Loop:
     recorded: Iterator[list[Any]] | None = None  # those of this step, by attempt
     rejections: int = 0
     repeated_workers: int = 0
+    began: tuple[float, float] = (0.0, 0.0)  # when ``run`` did, and at which time of the model
+    written: Written | None = None  # the accepted step that is not committed yet
 
     @property
     def workers(self) -> int:
@@ -63,7 +84,7 @@ class Loop:
         """Commit step 0: the coarse state at time zero and all regions at rest."""
         self.u = self.coarse.begin()
         self.exchange.begin()
-        self._commit(0, 0.0, {}, {"sweeps": [], "dt": 0.0, "fine": {}, "cut": 0.0})
+        self._accept(0, 0.0, {}, {"sweeps": [], "dt": 0.0, "fine": {}, "cut": 0.0})
 
     def resume(self) -> None:
         """Take up the last committed step."""
@@ -76,25 +97,31 @@ class Loop:
         if head.step > 0:
             before = {name: self.store.read(f"coarse/{name}", head.step - 1) for name in begin}
             self.rate = rate(before, self.u, float(meta["dt"]))
-        self.exchange.recall(self.store.sink(head.step))
+        self.exchange.commit(self.store.sink(head.step))
 
     def run(self) -> None:
         """All steps to the end of the plan."""
-        end = self.plan.times[-1]
-        began, t0 = time.monotonic(), self.t
-        while self.t < end * (1 - 1e-12):
-            self.stop.before_step(self.longest)
-            started = time.monotonic()
-            self._step()
-            self.longest = max(self.longest, time.monotonic() - started)
-            rate = (time.monotonic() - began) / max(self.t - t0, 1e-300)
-            self.progress.step(self.t, end, self._text(), (end - self.t) * rate)
+        self.began = time.monotonic(), self.t
+        try:
+            while self.t < self.plan.times[-1] * (1 - 1e-12):
+                self.stop.before_step(self.longest)
+                started = time.monotonic()
+                self._step()
+                self.longest = max(self.longest, time.monotonic() - started)
+            self.settle(self.exchange.deadline)
+        except HpcmsError:
+            self.exchange.check = lambda: None  # whatever the reason to leave is, what was accepted is worth a moment
+            with contextlib.suppress(HpcmsError):
+                self.settle(LEAVING)
+            raise
 
-    def _text(self) -> str:
-        meta = self.store.meta(self.index)
-        sweeps = meta["sweeps"]
+    def _tell(self, step: Written) -> None:
+        """Step and time left; what is told is committed."""
+        (began, t0), end, sweeps = self.began, self.plan.times[-1], step.meta["sweeps"]
+        left = (end - step.t) * (time.monotonic() - began) / max(step.t - t0, 1e-300)
         residual = f", residual {sweeps[-1]['residual']:.1e}" if sweeps else ""
-        return f"step {self.index}: t = {self.t:.4g} s, {len(sweeps)} sweeps{residual}"
+        text = f"step {step.sink.step}: t = {step.t:.4g} s, {len(sweeps)} sweeps{residual}"
+        self.progress.step(step.t, end, text, left)
 
     def _step(self) -> None:
         """One accepted step; halve it while it is rejected."""
@@ -107,6 +134,7 @@ class Loop:
                 scheme, fine = self._attempt(step, attempt)
                 break
             except StepRejected as error:
+                self.settle(self.exchange.deadline)
                 self.exchange.reject()
                 self.progress.note(f"step {step.index} rejected at dt = {step.dt:.4g} s: {error}")
                 attempt, self.rejections = attempt + 1, self.rejections + 1
@@ -118,14 +146,14 @@ class Loop:
         }
         said = {"notes": self.notes, **self._meta(scheme)}
         meta = {"sweeps": scheme.sweeps, "dt": step.dt, "fine": fine, "cut": size.next, **said}
-        self._commit(step.index, step.t, arrays, meta)
+        self._accept(step.index, step.t, arrays, meta)
         self.dt = size.next
 
     def _attempt(self, step: Step, attempt: int) -> tuple[Any, dict[str, Any]]:
         """Ask and tell until the scheme is done."""
         talk = talk_with(
             {n: p.model for n, p in self.exchange.parts.items()}, self.plan.tolerance, self.plan.max_sweeps,
-            {n: p.batches for n, p in self.exchange.parts.items()},
+            {n: p.batches for n, p in self.exchange.parts.items()}, workers=self.workers,
         )  # fmt: skip
         self.steps = {step.index: step}
         look = look_at(self.coarse, step, self._following)
@@ -153,15 +181,25 @@ class Loop:
         said = getattr(scheme, "meta", None)
         return {"scheme": said, "order": {"workers": self.workers, "told": self.orders}} if said else {}
 
-    def _commit(self, index: int, t: float, arrays: dict[str, Arrays], meta: dict[str, Any]) -> None:
-        sink = self.store.sink(index)
-        entries, keys = self.exchange.write(sink, index)
+    def _accept(self, index: int, t: float, arrays: dict[str, Arrays], meta: dict[str, Any]) -> None:
+        """The workers begin to write the step, and the next one may begin."""
+        self.settle(self.exchange.deadline)
+        self.index, self.t = index, t
         meta = {**meta, "summary": self.coarse.summary(self.u, Step(index, t, meta["dt"], self.u))}
-        work, clock = self.store.commit, self.exchange.executor.clock
-        _, record = tasks.measured(
-            commit_key(index), "commit", keys, lambda: work(index, t, self.u, arrays, entries, meta), clock
-        )
+        self.written = Written(self.store.sink(index), t, self.u, arrays, meta)
+        self.exchange.write(self.written.sink)
+
+    def settle(self, patience: float = 0.0) -> None:
+        """Commit the accepted step, if it is written, or is in ``patience`` seconds."""
+        found = self.exchange.written(patience) if self.written is not None else None
+        if self.written is None or found is None:
+            return
+        (entries, keys), step, self.written = found, self.written, None
+        work, clock, index = self.store.commit, self.exchange.executor.clock, step.sink.step
+        given = (index, step.t, step.u, step.arrays, entries, step.meta)
+        _, record = tasks.measured(commit_key(index), "commit", keys, lambda: work(*given), clock)
         self.store.append_records([*self.exchange.records, record])
         self.exchange.records = []
-        self.exchange.recall(sink)
-        self.index, self.t = index, t
+        self.exchange.commit(step.sink)
+        if index:
+            self._tell(step)

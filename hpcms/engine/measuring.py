@@ -30,7 +30,7 @@ def spin(seconds: float) -> float:
 
 def here(machine: Machine) -> Machine:
     """``machine`` with this one's times for messages and tasks; where it has no more workers than this one has cores, they
-    share these with the driver. Takes about ten seconds. As in a run each task has a second one that takes its result out.
+    share these with the driver. Takes about ten seconds.
     """
     there = cores()
     workers = min(machine.workers, there)
@@ -41,11 +41,11 @@ def here(machine: Machine) -> Machine:
         turn = functools.partial(_turn, executor, itertools.count())
         turn(MANY, 0.0)
         alone = statistics.median(turn(1, 0.0) for _ in range(ROUNDS))
-        idle = statistics.median(turn(MANY, 0.0) for _ in range(3)) / (2 * MANY)
+        idle = statistics.median(turn(MANY, 0.0) for _ in range(3)) / MANY
         row = 12 * workers
         beside = statistics.median(turn(row, SPAN) for _ in range(3)) - alone - row * SPAN / workers
     return dataclasses.replace(
-        machine, latency=alone / 2, dispatch=1 / idle, overhead=max(beside / (2 * row / workers), 0.0),
+        machine, latency=alone / 2, dispatch=1 / idle, overhead=max(beside / (row / workers), 0.0),
         cores=there if machine.workers <= there else 0,
     )  # fmt: skip
 
@@ -54,12 +54,11 @@ def _turn(executor: Executor, serial: Iterator[int], count: int, seconds: float)
     """Seconds from the first word to the last answer."""
     began = time.perf_counter()
     refs = [executor.submit(spin, seconds, key=f"spin/{next(serial)}") for _ in range(count)]
-    told = [executor.submit(float, ref, key=f"take/{next(serial)}") for ref in refs]
-    waiting = list(told)
+    waiting = list(refs)
     while waiting:
         done = {ref.key for ref in executor.done(waiting, PATIENCE)}
         waiting = [ref for ref in waiting if ref.key not in done]
-    executor.results(told, PATIENCE)
+    executor.results(refs, PATIENCE)
     took = time.perf_counter() - began
-    executor.release([*refs, *told])
+    executor.release(refs)
     return took

@@ -113,8 +113,9 @@ class SimulatedExecutor:
         moved = there + (m.latency + size / m.bandwidth if inputs else 0.0)
         worker, start = self._free[0][1], max(self._free[0][0], moved)
         if inputs or near:
-            owner = max(inputs, key=lambda run: run.size).worker if inputs else int(near.rpartition(":")[2])
-            own = max(self._at[owner], there)
+            largest = max(inputs, key=lambda run: run.size).worker if inputs else -1
+            owner = int(near.rpartition(":")[2]) if near else largest
+            own = max(self._at[owner], there if owner == largest else moved)
             stays = own <= start + max(STEAL, WORTH * cost)
             worker, start = (owner, own) if stays else (worker, start + STEAL)
         agent = worker % len(self._servers)

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,13 +19,25 @@ from hpcms.store import commit
 
 
 @dataclass(frozen=True)
+class Committed:
+    """The state of a batch in the committed step of ``sink``."""
+
+    sink: commit.Sink
+    model: str
+    batch: int
+
+
+@dataclass(frozen=True)
 class Solved:
-    """What a fine task leaves on its worker; only answers, outcomes and the record travel."""
+    """What a fine task leaves on its worker; the state stays there."""
 
     answers: Arrays
     state: Arrays
     outcomes: list[Outcome]
     record: TaskRecord
+
+    def to_driver(self) -> tuple[Arrays, list[Outcome], TaskRecord]:
+        return self.answers, self.outcomes, self.record
 
 
 def owned(arrays: Arrays) -> Arrays:
@@ -70,17 +82,17 @@ def solve(
     key: str,
     inputs: tuple[str, ...],
     model: FineModel,
-    history: Arrays | Solved,
+    history: Committed | Solved,
     trial: Solved | None,
     drive: Arrays,
     seeds: Array,
     verb: str = "solve",
 ) -> Solved:
-    """Solve a batch from its committed ``history``, or from a trial of the step before where that is not committed yet.
+    """Solve a batch from its ``history``: committed, or a trial of the step before where that is not committed yet.
 
     The last ``trial`` of the same step lends its guesses only. ``verb``: "solve" where the model has it not.
     """
-    start = history.state if isinstance(history, Solved) else history
+    start = recalled(history)
     guesses = {g: trial.state[g] for g in model.guesses} if trial is not None else {}
     given, before = owned(drive), owned({**start, **guesses})
     work_on = getattr(model, verb, model.solve)
@@ -106,36 +118,51 @@ def _finite(answers: Arrays, outcomes: list[Outcome]) -> list[Outcome]:
     return outcomes
 
 
-def take(solved: Solved) -> tuple[Arrays, list[Outcome], TaskRecord]:
-    """The part of a result that travels."""
-    return solved.answers, solved.outcomes, solved.record
-
-
 def write(
     key: str, inputs: tuple[str, ...], sink: commit.Sink, model: str, batch: int, rows: tuple[int, int],
-    solved: Solved | Arrays,
+    solved: Solved | Committed,
 ) -> tuple[list[commit.Entry], TaskRecord]:  # fmt: skip
     """Write the state of a batch to the step that is about to be committed; it may be that of the step before."""
-    state = solved.state if isinstance(solved, Solved) else solved
-    written_by(sink)[model, batch] = state
+    state = recalled(solved)
+    Held.of(sink).keep(sink.step, model, batch, state)
     return measured(key, "commit", inputs, lambda: commit.write_fine(sink, model, batch, rows, state))
 
 
-def recall(sink: commit.Sink, model: str, batch: int) -> Arrays:
-    """The committed state of a batch: the history that the next step starts from.
-
-    The process that wrote it still has it in memory; any other one reads the file.
+def recalled(history: Committed | Solved) -> Arrays:
+    """The state of a batch. A committed one is what the store holds, so a lost worker costs no more than one step: the process
+    that wrote it still has it in memory; any other one reads the file, once.
     """
-    kept = written_by(sink).pop((model, batch), None)
-    return commit.read_fine(sink, model, batch) if kept is None else kept
+    if isinstance(history, Solved):
+        return history.state
+    held, step = Held.of(history.sink), history.sink.step
+    state = held.get(step, history.model, history.batch)
+    if state is None:
+        state = commit.read_fine(history.sink, history.model, history.batch)
+        held.keep(step, history.model, history.batch, state)
+    return state
 
 
-_written: dict[tuple[str, str, int], dict[tuple[str, int], Arrays]] = {}
+class Held:
+    """The committed states that this process has in memory: of each batch the newest, of one run."""
 
+    _run: ClassVar[tuple[str, str]] = ("", "")
+    _own: ClassVar[Held]
 
-def written_by(sink: commit.Sink) -> dict[tuple[str, int], Arrays]:
-    """What this process has written to the step of ``sink`` and still holds, by model and batch. Other steps are forgotten."""
-    step = (sink.root, sink.driver, sink.step)
-    if step not in _written:
-        _written.clear()
-    return _written.setdefault(step, {})
+    def __init__(self) -> None:
+        self._states: dict[tuple[str, int], tuple[int, Arrays]] = {}
+
+    @classmethod
+    def of(cls, sink: commit.Sink) -> Held:
+        """Those of the run of ``sink``; those of any other one are forgotten."""
+        if cls._run != (sink.root, sink.driver):
+            cls._run, cls._own = (sink.root, sink.driver), cls()
+        return cls._own
+
+    def get(self, step: int, model: str, batch: int) -> Arrays | None:
+        held, state = self._states.get((model, batch), (-1, None))
+        return state if held == step else None
+
+    def keep(self, step: int, model: str, batch: int, state: Arrays) -> None:
+        """What has become older than the step before was moved to another worker, and goes."""
+        self._states = {at: held for at, held in self._states.items() if held[0] >= step - 1}
+        self._states[model, batch] = step, state

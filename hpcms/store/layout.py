@@ -22,7 +22,7 @@ from hpcms.errors import StorageFailure
 DTYPES = ("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 INNER_BYTES = 2**20
 MAX_FILE_BYTES = 2**36  # decoded bytes of one file
-LEVEL = -5  # zstd finds zeros and repeats only: 3 times the speed of level 1, 4 % more bytes of creep strain
+LEVEL = -50  # zstd finds zeros and repeats only: twice the speed of level -5, 2 % more bytes of creep strain
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 UNITS = {"time": "s", "x": "m", "y": "m", "z": "m"}
 AXES = {2: "xy", 3: "xyz", 6: "mandel"}

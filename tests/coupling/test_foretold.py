@@ -134,3 +134,36 @@ def test_a_history_that_moves_counts_as_an_error_until_the_record_is_made_again(
     np.testing.assert_allclose(r.estimate({"strain": WAY}), [0.12, 0.0])
     r.put(batch, elastic(WAY))
     np.testing.assert_allclose(r.estimate({"strain": WAY}), [0.02, 0.0])
+
+
+@given(st.floats(1.5, 5.0), st.floats(-8.0, 8.0))
+def test_what_is_known_of_the_rate_is_exact_where_the_slope_is_not(degree: float, warmer: float) -> None:
+    """The activation energy changes at the temperature of the step before: the slope is that of one side."""
+    told = ended([0 * WAY, WAY, 2.0 * WAY], [0.0, 0.0, 0.0], 2.0, degree)
+    beyond = np.full(
+        2, 3.0 * warmer
+    )  # the law of ``creep`` at another temperature is that of a three times steeper slope
+    truth = np.exp(SOFTER * beyond)
+    drive, answers = foretell(PAIR, told, 2.0, np.full(2, warmer), lambda old, new: np.where(old == new, 1.0, truth))
+    np.testing.assert_allclose(drive["strain"], 2.0 * WAY + truth[:, None] * WAY, rtol=1e-9)
+    same = creep(drive["strain"], 2.0 * WAY, 2.0, beyond, degree)
+    np.testing.assert_allclose(answers["stress"], same["stress"], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(answers["tangent"], same["tangent"], rtol=1e-9, atol=1e-12)
+
+
+def test_a_record_goes_by_the_law_that_would_have_told_it_better() -> None:
+    """The first site creeps, the second is elastic: both are then told exactly along their way."""
+    cold, before = np.zeros(2), 5.0 * WAY
+    r = Records(Rows(np.array([0]), np.array([2])), PAIR, True, {"strain": before + WAY})
+    r.start = before
+
+    def given_at(further: float) -> Arrays:
+        flows, stays = creep(before + further * WAY, before, 1.0, cold, 3.0), elastic(before + further * WAY)
+        return {n: np.stack([flows[n][0], stays[n][1]]) for n in ("stress", "tangent")}
+
+    for further in (1.0, 1.2):
+        r.sent = {"strain": before + further * WAY}
+        r.put(np.array([0]), given_at(further))
+    assert r.power.tolist() == [True, False]
+    found = r.at({"strain": before + 0.7 * WAY})
+    np.testing.assert_allclose(found["stress"], given_at(0.7)["stress"], rtol=1e-8, atol=1e-12)

@@ -90,17 +90,23 @@ def test_history_comes_from_the_process_that_wrote_it_and_else_from_the_file(
     monkeypatch.setattr(tasks.commit, "read_fine", lambda *args: read.append(args) or true(*args))
     assert engine.run(job, out=job.parent / "kept").state_hash == finished.state_hash
     assert not read
-    monkeypatch.setattr(tasks, "written_by", lambda sink: {})
+    monkeypatch.setattr(tasks.Held, "get", lambda *_: None)
     assert engine.run(job, out=job.parent / "read").state_hash == finished.state_hash
     assert read
 
 
-def test_what_another_driver_or_step_wrote_is_forgotten(tmp_path: Path) -> None:
+def test_what_another_driver_wrote_or_an_older_step_is_forgotten(tmp_path: Path) -> None:
     plan = object()
     sink, state = tasks.commit.Sink(str(tmp_path), 3, plan, "one"), {"x": np.ones(2)}  # type: ignore[arg-type]
-    tasks.written_by(sink)["creep", 0] = state
-    assert tasks.written_by(dataclasses.replace(sink)) == {("creep", 0): state}
-    for other in ({"driver": "two"}, {"step": 4}, {"root": "/elsewhere"}):
-        tasks.written_by(sink)["creep", 0] = state
-        assert tasks.written_by(dataclasses.replace(sink, **other)) == {}  # type: ignore[arg-type]
-        assert tasks.written_by(sink) == {}
+    for other in ({"driver": "two"}, {"root": "/elsewhere"}):
+        tasks.Held.of(sink).keep(3, "creep", 0, state)
+        assert tasks.Held.of(dataclasses.replace(sink)).get(3, "creep", 0) is state
+        assert tasks.Held.of(dataclasses.replace(sink, **other)).get(3, "creep", 0) is None
+        assert tasks.Held.of(sink).get(3, "creep", 0) is None
+    held = tasks.Held.of(sink)
+    for batch in (0, 1):
+        held.keep(3, "creep", batch, state)
+    held.keep(4, "creep", 0, state)
+    assert [held.get(*at) is state for at in ((3, "creep", 0), (3, "creep", 1), (4, "creep", 0))] == [False, True, True]
+    held.keep(5, "creep", 0, state)
+    assert held.get(3, "creep", 1) is None

@@ -105,7 +105,7 @@ def test_the_early_signal_of_slurm_stops_after_the_step(job: Path, finished: Sum
     with patient(), pytest.raises(Stopped, match="SIGUSR1"):
         engine.run(job, out=out, progress=At(2, lambda: os.kill(os.getpid(), signal.SIGUSR1)))
     known = engine.status(out)
-    assert (known["state"], known["committed"]["step"]) == ("stopped", 2)
+    assert (known["state"], known["committed"]["step"]) == ("stopped", 3)  # which had begun
     assert engine.resume(out).state_hash == finished.state_hash
 
 

@@ -57,8 +57,8 @@ def test_nested_gives_the_same_bits_and_no_time_below_the_bounds(job: Path, work
 
 
 def test_ahead_on_simulated_workers(job: Path) -> None:
-    """A scheduler that starts 20 tasks a second: who comes first waits for the others, long beside a coarse solve."""
-    seen = engine.simulate(job, Machine(4, dispatch=20.0), overrides={"coupling.scheme": "speculative"})
+    """A scheduler that starts 10 tasks a second: who comes first waits for the others, long beside a coarse solve."""
+    seen = engine.simulate(job, Machine(4, dispatch=10.0), overrides={"coupling.scheme": "speculative"})
     assert seen["ahead"]["records"] > 0
     assert 0 <= seen["ahead"]["accepted"] <= 1
     assert 0 <= seen["ahead"]["wasted_s"] <= seen["ahead"]["cpu_s"] < seen["work_s"]

@@ -97,6 +97,19 @@ def test_conventions_differ_by_the_factor_of_uniaxial_stress() -> None:
     assert tau == pytest.approx((rate / 3.5e-25) ** (1 / 3), rel=1e-9)
 
 
+def test_the_rate_at_another_temperature_is_that_of_the_law() -> None:
+    """Across the temperature at which the activation energy changes, and beside it; phases that differ in that have none."""
+    ice = Creep(1e-24, 3.0, 263.15, 60e3, 115e3)
+    model = Solid({"ice": SolidPhase(9e9, 0.3, creep=ice), "firn": SolidPhase(9e9, 0.3, creep=replace(ice, A=3e-24))})
+    cold, warm = np.array([253.15, 263.15, 265.0]), np.array([268.15, 263.15, 261.0])
+    found = model.faster(cold, warm)
+    assert found is not None
+    energy = lambda T: np.where(T < 263.15, 60e3, 115e3) / 8.314462618 * (1.0 / 263.15 - 1.0 / T)  # noqa: E731
+    np.testing.assert_allclose(found, np.exp(energy(warm) - energy(cold)), rtol=1e-6)
+    other = {"ice": SolidPhase(9e9, 0.3, creep=ice), "salt": SolidPhase(9e9, 0.3, creep=replace(ice, n=5.0))}
+    assert Solid(other).faster(cold, warm) is None
+
+
 def test_relaxation_converges_with_order_one() -> None:
     """dq/dt = -3 G A q^3 at fixed shear strain: q = q0 / sqrt(1 + 6 G A q0^2 t)."""
     model, G, strain, end = Solid(PHASES), 9.33e9 / 2 / 1.325, np.array([0, 0, 0, 0, 0, 1e-4 / np.sqrt(2)]), 2e4
