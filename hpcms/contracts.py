@@ -111,7 +111,8 @@ class Iterates(Protocol):
     it may still be wrong by, and ``lag``: (R,) the same of what the model would remember of this iterate. Where the iterate
     that it starts from is good enough already, no iteration is made.
     A model may say ``memory = False``: its answers do not depend on the steps before. It may have a verb ``finish``: as
-    ``solve``, from an iterate so near the end that what only serves the iteration, like a response, is still good.
+    ``solve``, from an iterate so near the end that what only serves the iteration, like a response, is still good. It may know
+    ``faster(before, after)``, by how much the same flux flows faster after a change of temperature: see ``Faster``.
     """
 
     def iterate(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]: ...

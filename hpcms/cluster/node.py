@@ -26,7 +26,6 @@ CONFIG: dict[str, Any] = {
     "distributed.scheduler.worker-ttl": "5 minutes",  # the last resort; guard.py notices a hung process much earlier
     "distributed.scheduler.work-stealing": True,
     "distributed.scheduler.worker-saturation": 1.1,
-    "distributed.scheduler.bandwidth": "1GB",
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,

@@ -29,7 +29,7 @@ from hpcms.cluster.jobs import cancel
 from hpcms.cluster.logfile import RunLog
 from hpcms.cluster.node import security
 from hpcms.cluster.ref import Ref, TaskError, references
-from hpcms.cluster.task import TO_DRIVER, pack, run
+from hpcms.cluster.task import TO_DRIVER, pack, register, run
 from hpcms.contracts import Ref as AnyRef
 from hpcms.errors import DeadlineExceeded, HpcmsError, ResourceFailure, Stopped, TaskFailed, WorkersLost
 
@@ -110,6 +110,7 @@ class RemoteExecutor:
         if not self._addresses:
             raise ResourceFailure(f"no workers from SLURM: {self._refused}", hint="correct the profile")
         self._patience = s.lost_after
+        register()
         self._client = Client(self._ready, security=security(tls), set_as_default=False, timeout=60,
                               direct_to_workers=True, name="hpcms", serializers=[TO_DRIVER, "dask", "pickle"],
                               deserializers=[TO_DRIVER, "dask", "pickle", "error"])  # fmt: skip

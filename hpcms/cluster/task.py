@@ -18,7 +18,7 @@ from distributed.protocol import pickle
 from distributed.protocol.serialize import pickle_dumps, pickle_loads, register_serialization_family
 
 from hpcms.cluster import journal
-from hpcms.cluster.ref import Ref, exchange, failure, to_driver
+from hpcms.cluster.ref import Ref, exchange, failure
 
 TO_DRIVER = "hpcms-to-driver"  # name of how results are written for the driver
 
@@ -53,11 +53,13 @@ def run(packet: bytes, inputs: Sequence[Any]) -> Any:
 
 
 def _light(value: Any) -> tuple[dict[str, Any], list[Any]]:
-    """What the driver gets of a result that has such a part; whole ones are written as always."""
+    """What the driver gets of a result that has such a part."""
     if not hasattr(value, "to_driver"):
-        raise NotImplementedError
-    header, frames = pickle_dumps(to_driver(value))
+        raise NotImplementedError  # dask's word for: try the next way to write it
+    header, frames = pickle_dumps(value.to_driver())
     return header, frames
 
 
-register_serialization_family(TO_DRIVER, _light, pickle_loads)
+def register() -> None:
+    """Tell dask of ``TO_DRIVER``: in the driver, the scheduler and every worker."""
+    register_serialization_family(TO_DRIVER, _light, pickle_loads)

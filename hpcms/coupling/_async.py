@@ -5,8 +5,8 @@ Every site has an affine record (``_records``). In each open step
     coarse   runs with the records at the drives of its iterate u, as soon as half of the records that are on their way have
              come, or nothing runs;
     fine     a batch runs again when a coarse solve has seen its last record and the record's error at the new drive is
-             above its share of the tolerance; the longest first. Where there are fewer places than batches, none runs again
-             for less than what the others, not told yet, will still move its drive by;
+             above its share of the tolerance; the longest first, of a few the one whose worker is free. Where there are fewer
+             places than batches, none runs again for less than what the others, not told yet, will still move its drive by;
     end      when all records are good enough, the batches whose memory is not are finished: solved to convergence;
     ahead    where places are idle, batches whose records are good enough start the next step, at most ``BUDGET`` times. Before
              anybody is asked its records are foretold (``_foretold``), and the coarse model foresees the drives with them. What
@@ -32,6 +32,7 @@ import numpy as np
 from hpcms.contracts import Advance, Array, Arrays, CoarseRequest, FineRequest, Look, Request, Talk
 from hpcms.coupling._foretold import Told
 from hpcms.coupling._level import PATIENCE, Level
+from hpcms.coupling._places import Places
 from hpcms.coupling._records import Records
 from hpcms.coupling._rows import Rows
 from hpcms.coupling.condensed import Condensed
@@ -39,8 +40,6 @@ from hpcms.coupling.nested import record_of
 
 BUDGET = 3  # records of a batch in a step that is not open yet
 FORESEEN, TRIES = 1e-4, 5  # coarse residual small enough to ask for records; coarse solves for it
-FEW = 8  # batches that are looked at for one whose worker is free
-FULL = 2  # batches that a worker has before others take over what would wait there
 MOST = 3  # coarse solves of a step over ``max_sweeps`` until the scheme falls back
 
 
@@ -217,36 +216,14 @@ class Async:
         """The first batches in the queue that may run, at most ``room``."""
         picked: list[int] = []
         queue, r = level.queue[model], level.records[model]
+        places = Places(self.talk.workers, [each.busy for each in self.levels])
         while queue and len(picked) < room:
-            b = queue.pop(self._soonest(queue))
+            b = queue.pop(places.soonest(queue))
             if not r.running[b]:
                 picked.append(b)
-                r.worker[b] = worker = self._worker(b)
-                level.busy[worker] = level.busy.get(worker, 0) + 1
+                r.worker[b] = places.worker(b)
+                level.busy[int(r.worker[b])] += 1
         return np.array(sorted(picked), dtype=np.int64)
-
-    def _load(self, worker: int) -> int:
-        """Batches that a worker has."""
-        return sum(level.busy.get(worker, 0) for level in self.levels)
-
-    def _soonest(self, queue: Sequence[int]) -> int:
-        """Where in the queue the batch is that runs first: of the next few the one whose worker has least to do."""
-        few = range(len(queue) - 1, max(len(queue) - 1 - FEW, -1), -1)
-        return min(few, key=lambda i: self._load(queue[i] % self.talk.workers))
-
-    def _worker(self, batch: int) -> int:
-        """Where a batch is at home, and its state with it; another one where too much would be waiting there."""
-        home = batch % self.talk.workers
-        if self._load(home) < FULL:
-            return home
-        least = min(range(self.talk.workers), key=self._load)
-        return home if self._load(home) <= self._load(least) + 1 else least
-
-    def _returned(self, level: Level, model: str, batches: Array) -> None:
-        """These do not run any more."""
-        r = level.records[model]
-        for worker in r.worker[batches].tolist():
-            level.busy[worker] -= 1
 
     def _fine(self, level: Level, model: str, batches: Array) -> FineRequest:
         r = level.records[model]
@@ -318,7 +295,7 @@ class Async:
             picked = batches[r.running[batches] & (r.serial[batches] == key[3])]
             r.running[picked] = False
             r.count_running -= len(picked)
-            self._returned(level, key[2], picked)
+            level.returned(key[2], picked)
 
     def _record(self, key: tuple[Any, ...], result: Arrays, batches: Array | None) -> bool:
         level = next((x for x in self.levels if x.look.index == key[0]), None)
@@ -332,7 +309,7 @@ class Async:
         keep = np.repeat(new, r.rows.sizes[picked])
         for later in self.levels[1:] if level is self.levels[0] else ():
             later.records[key[2]].drift(*r.moves(picked[new]))
-        self._returned(level, key[2], picked[new])
+        level.returned(key[2], picked[new])
         r.put(picked[new], {name: value[keep] for name, value in result.items()})
         level.told += int(new.sum())
         level.tried = 0 if level.rests else level.tried

@@ -92,6 +92,7 @@ def _flow(
         kappa = -(slope * along).sum(axis=-1, keepdims=True) / np.maximum((along**2).sum(axis=-1, keepdims=True), TINY)
         faster = np.clip(np.exp(np.clip(kappa * warmer, -9.0, 9.0)), LEAST, MOST)
         sigma = sigma + slope * warmer + along * np.log(faster)
+        # along B the stress was corrected by the slope that is in the answers; the way goes by the rate that is known
         exact = known(last.drive["temperature"], temperature) if known is not None else None
         faster = faster if exact is None else np.clip(exact, LEAST, MOST)[:, None]
         drive["temperature"] = np.asarray(temperature)

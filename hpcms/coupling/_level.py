@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -44,7 +45,7 @@ class Level:
     residual: float = np.inf  # of the last coarse solve
     tried: int = 0  # coarse solves since the records were those of the step before
     told: int = 0
-    busy: dict[int, int] = field(default_factory=dict)  # by worker: batches that it has
+    busy: Counter[int] = field(default_factory=Counter)  # by worker: batches that it has
     rests: bool = False  # whether the step starts from rest
     update: Arrays = field(default_factory=dict)  # the last one of u
 
@@ -59,6 +60,10 @@ class Level:
     @property
     def complete(self) -> bool:
         return all(r.complete for r in self.records.values())
+
+    def returned(self, model: str, batches: Array) -> None:
+        """The workers of these have done with them."""
+        self.busy.subtract(self.records[model].worker[batches].tolist())
 
     def stale(self, model: str) -> Array:
         """(B,) batches whose record did not start from the final state of the step before."""
@@ -126,14 +131,15 @@ class Level:
     def inherit(self, below: Level, told: Mapping[str, Sequence[Told]]) -> None:
         """Batches without a record of their own yet: the law of the step before, where that has not changed, or what the ends
         of the steps before foretell."""
-        starts = self.look.sites(dict(self.look.previous)) if self.look.previous else {}
+        remembers = any(r.memory and r.pair is not None for r in self.records.values())
+        starts = self.look.sites(dict(self.look.previous)) if self.look.previous and remembers else {}
         for m, r in self.records.items():
             old = below.records[m]
             rows = r.rows.rows(np.flatnonzero((r.version == 0) & ~r.running))
             r.kappa[rows], r.span[rows] = old.kappa[rows], old.span[rows]
             if r.memory:
                 r.power[rows] = old.power[rows]
-                if r.pair is not None and self.look.previous:
+                if r.pair is not None and m in starts:
                     r.start = starts[m][r.pair[0]]
                 continue
             r.known[rows], r.error0[rows] = old.known[rows], old.error0[rows]

@@ -248,9 +248,14 @@ class Records:
     def at(self, drive: Arrays, some: Array | slice = slice(None), reach: float = REACH) -> Arrays:
         """The answers of the sites ``some`` at other drives; ``reach``: where cubics end."""
         own, told = ({name: value[some] for name, value in x.items()} for x in (self.drive, self.answers))
-        found = affine(self.pair, own, told, drive)
+        powers: Arrays = {}
         if self.start is not None and self.pair is not None and "tangent" in told and self.power[some].any():
-            powers, chosen = powered(self.pair, self.start[some], own, told, drive), self.power[some]
+            powers = powered(self.pair, self.start[some], own, told, drive)
+            if self.power[some].all():
+                return powers
+        found = affine(self.pair, own, told, drive)
+        if powers:
+            chosen = self.power[some]
             return {n: np.where(chosen.reshape(-1, *(1,) * (v.ndim - 1)), powers[n], v) for n, v in found.items()}
         if not self.bend or self.pair is None:
             return found

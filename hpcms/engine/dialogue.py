@@ -45,8 +45,8 @@ class Host(Protocol):
         """Those that a scheme may count on."""
         ...
 
-    def settle(self) -> None:
-        """Time to look whether the step before is written."""
+    def settle(self, patience: float = 0.0) -> None:
+        """Commit the step before if it is written; ``patience``: wait for that, so long without any sign."""
         ...
 
 
@@ -99,6 +99,8 @@ class Dialogue:
         return f"{request.step}.{self.attempt}.{sweep}{fallen}"
 
     def _send(self, request: FineRequest, sweep: int) -> list[Sent]:
+        # What starts from the store needs no task of the step before: else a lost worker would cost all steps since the first.
+        self.host.settle(self.exchange.deadline)
         after = self.after.get(request.step, self.after.get(request.step - 1, ()))
         return self.exchange.send(request, self._name(request, sweep), after)
 

@@ -100,22 +100,25 @@ class Exchange:
         part, sent, at = self.parts[request.model], [], 0
         drive = part.bridge.lift(request.drive)
         own = part.trials.get(request.step, {})
-        places = dict(enumerate(part.places))
-        if self.workers and len(request.workers):
-            names = [self.workers[w % len(self.workers)] for w in request.workers]
-            places = dict(zip(request.batches.tolist(), names, strict=True))
-        for b in request.batches.tolist():
+        for i, b in enumerate(request.batches.tolist()):
             lo, hi = part.batches[b]
             piece, at = {k: v[at : at + hi - lo] for k, v in drive.items()}, at + hi - lo
             key, last = f"fine/{part.name}/{tag}/{b}", own.get(b)
             history, start = self._state(part, b, request.step - 1)
             inputs = (*after, start, *((last.key,) if last is not None else ()))
             seeds = self.seeds(part.name, request.step, lo, hi)
+            near = self._place_of(part, b)
+            if self.workers and request.workers:
+                near = self.workers[request.workers[i] % len(self.workers)]
             args = (key, inputs, part.model, history, last.ref if last else None, piece, seeds, request.verb)
-            ref = self.executor.submit(tasks.solve, *args, key=key, near=places.get(b, ""))
+            ref = self.executor.submit(tasks.solve, *args, key=key, near=near)
             sent.append(Sent(request, b, Trial(ref, key), piece))
             self.flight[key] = sent[-1]
         return sent
+
+    def _place_of(self, part: Part, batch: int) -> str:
+        """The worker that is to have a batch next, if that is known."""
+        return part.places[batch] if part.places else ""
 
     def _state(self, part: Part, batch: int, step: int) -> tuple[Ref | tasks.Committed, str]:
         """What a batch remembers of ``step``: its last trial since the last commit, or what that holds; and from which task."""
@@ -207,12 +210,11 @@ class Exchange:
         """Every batch begins to write its own chunk; one that was not asked in this step writes what it was before."""
         self.writing = []
         for n, part in self.parts.items():
-            places = part.places or [""] * len(part.batches)
             for b, rows in enumerate(part.batches):
-                key = f"commit/{n}/{sink.step}/{b}"
+                key, near = f"commit/{n}/{sink.step}/{b}", self._place_of(part, b)
                 state, before = self._state(part, b, sink.step)
                 args = (key, (before,), sink, n, b, rows, state)
-                self.writing.append(self.executor.submit(tasks.write, *args, key=key, near=places[b]))
+                self.writing.append(self.executor.submit(tasks.write, *args, key=key, near=near))
 
     def written(self, patience: float) -> tuple[list[Entry], tuple[str, ...]] | None:
         """What ``write`` has written and the names of the tasks; None where that is not done yet.

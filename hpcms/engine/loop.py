@@ -33,7 +33,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Written:
+class Accepted:
     """An accepted step on its way into the store."""
 
     sink: Sink
@@ -47,8 +47,8 @@ class Written:
 class Loop:
     """One run. ``u`` is the coarse state at ``t``, the time of accepted step ``index``.
 
-    The workers write an accepted step while the next one begins; it is committed when all is written, at the latest before the
-    next one is.
+    The workers write an accepted step while the coarse model begins the next one; it is committed when all is written, at the
+    latest before fine tasks of the next one are sent.
     """
 
     coarse: CoarseModel
@@ -73,7 +73,7 @@ class Loop:
     rejections: int = 0
     repeated_workers: int = 0
     began: tuple[float, float] = (0.0, 0.0)  # when ``run`` did, and at which time of the model
-    written: Written | None = None  # the accepted step that is not committed yet
+    accepted: Accepted | None = None  # the accepted step that is not committed yet
 
     @property
     def workers(self) -> int:
@@ -115,7 +115,7 @@ class Loop:
                 self.settle(LEAVING)
             raise
 
-    def _tell(self, step: Written) -> None:
+    def _tell(self, step: Accepted) -> None:
         """Step and time left; what is told is committed."""
         (began, t0), end, sweeps = self.began, self.plan.times[-1], step.meta["sweeps"]
         left = (end - step.t) * (time.monotonic() - began) / max(step.t - t0, 1e-300)
@@ -186,15 +186,15 @@ class Loop:
         self.settle(self.exchange.deadline)
         self.index, self.t = index, t
         meta = {**meta, "summary": self.coarse.summary(self.u, Step(index, t, meta["dt"], self.u))}
-        self.written = Written(self.store.sink(index), t, self.u, arrays, meta)
-        self.exchange.write(self.written.sink)
+        self.accepted = Accepted(self.store.sink(index), t, self.u, arrays, meta)
+        self.exchange.write(self.accepted.sink)
 
     def settle(self, patience: float = 0.0) -> None:
-        """Commit the accepted step, if it is written, or is in ``patience`` seconds."""
-        found = self.exchange.written(patience) if self.written is not None else None
-        if self.written is None or found is None:
+        """Commit the accepted step if it is written; ``patience``: wait for that, so long without any sign."""
+        found = self.exchange.written(patience) if self.accepted is not None else None
+        if self.accepted is None or found is None:
             return
-        (entries, keys), step, self.written = found, self.written, None
+        (entries, keys), step, self.accepted = found, self.accepted, None
         work, clock, index = self.store.commit, self.exchange.executor.clock, step.sink.step
         given = (index, step.t, step.u, step.arrays, entries, step.meta)
         _, record = tasks.measured(commit_key(index), "commit", keys, lambda: work(*given), clock)

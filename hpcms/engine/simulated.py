@@ -7,9 +7,9 @@ it would in a real run. The driver's own CPU time, coarse solves included, passe
 Where workers, driver and scheduler share cores, what the driver and the scheduler use is not there for the workers, and the
 other way round: all clocks then run slower, by a lag that grows with that use.
 
-Workers take tasks in the order of submission. A task goes to the worker that holds its inputs, unless another one could
-start it sooner with the messages counted in, and the time until somebody sees that, and it would wait for more than twice its
-length. What a machine takes for messages and dispatch is in ``hpcms.plan.machine``.
+Workers take tasks in the order of submission. A task goes to the worker that it is to be near, else to that which holds its
+inputs, unless another one could start it sooner with the messages counted in, and the time until somebody sees that, and it
+would wait for more than twice its length. What a machine takes for messages and dispatch is in ``hpcms.plan.machine``.
 """
 
 from __future__ import annotations

@@ -150,6 +150,7 @@ class Held:
 
     def __init__(self) -> None:
         self._states: dict[tuple[str, int], tuple[int, Arrays]] = {}
+        self._step = 0
 
     @classmethod
     def of(cls, sink: commit.Sink) -> Held:
@@ -163,6 +164,8 @@ class Held:
         return state if held == step else None
 
     def keep(self, step: int, model: str, batch: int, state: Arrays) -> None:
-        """What has become older than the step before was moved to another worker, and goes."""
-        self._states = {at: held for at, held in self._states.items() if held[0] >= step - 1}
+        """With a new step goes what is older than the one before it: another worker has that batch now."""
+        if step > self._step:
+            self._step = step
+            self._states = {at: held for at, held in self._states.items() if held[0] >= step - 1}
         self._states[model, batch] = step, state

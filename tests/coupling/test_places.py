@@ -31,6 +31,14 @@ def test_no_worker_has_two_more_than_another_and_all_are_asked_once(batches: int
     assert sorted(seen) == list(range(batches))
 
 
+def test_others_take_over_what_would_wait() -> None:
+    """All that is left in the queue is at home with one worker."""
+    made = scheme(32, 4)
+    made.levels[0].queue["m"] = list(range(0, 32, 4))
+    [request] = made.ask(8)
+    assert sorted(np.bincount(request.workers).tolist()) == [1, 2, 2, 3]
+
+
 def test_a_batch_is_at_home_where_that_is_free() -> None:
     [request] = scheme(8, 4).ask(8)
     assert [b % 4 for b in request.batches.tolist()] == list(request.workers)

@@ -238,7 +238,7 @@ def test_a_compressed_bomb_is_refused_by_its_header() -> None:
     small = Spec("coarse/a", (8,), "float64", 8, ("node",), "", True)
     big = Spec("coarse/a", (100_000,), "float64", 100_000, ("node",), "", True)
     bomb = encode(big, np.zeros(100_000))
-    assert len(bomb) < 800_000 / 100
+    assert len(bomb) < 1000
     assert frame_size(bomb[:18]) == 800_000
     with pytest.raises(ValueError, match="does not hold 64 bytes"):
         check_frames(small, bomb)
