@@ -4,8 +4,8 @@ A task is run when it is submitted, from the same inputs that it would have on a
 after the CPU time that it took. The driver sees a result no earlier than that, so the order of arrival acts on the iterates as
 it would in a real run. The driver's own CPU time, coarse solves included, passes on its clock while the workers go on.
 
-Where workers, driver and scheduler share cores, what the driver and the scheduler use is not there for the workers, and the
-other way round: all clocks then run slower, by a lag that grows with that use.
+Where workers, driver and scheduler share cores, what the driver, the scheduler and messages use is not there for the tasks, and
+the other way round: all clocks then run slower, by a lag that grows with that use.
 
 Workers take tasks in the order of submission. A task goes to the worker that it is to be near, else to that which holds its
 inputs, unless another one could start it sooner with the messages counted in, and the time until somebody sees that, and it
@@ -75,7 +75,7 @@ class SimulatedExecutor:
         return self._now
 
     def _share(self, seconds: float) -> None:
-        """The driver or the scheduler uses a core for so long while workers do."""
+        """What is not a task uses a core for so long while workers do."""
         if self.machine.cores:
             busy = sum(at > self._now for at in self._at)
             late = seconds * ((busy + 1) / self.machine.cores - 1.0)
@@ -100,7 +100,7 @@ class SimulatedExecutor:
         used = time.process_time() - self._mark
         self._mark += used  # the driver has not spent that
         cost = min(used, time.perf_counter() - began)  # threads that write files side by side use more than they last
-        self._share(1.0 / self.machine.dispatch)
+        self._share(self.machine.link)
         self._runs[key] = self._schedule(now, cost, [self._runs[r.key] for r in references(args)], ref, near)
         return ref
 
@@ -138,6 +138,7 @@ class SimulatedExecutor:
 
     def results(self, refs: Sequence[AnyRef], timeout: float) -> list[Any]:
         self._wait(max((self._end(ref) for ref in refs), default=0.0))
+        self._share(self.machine.turn)
         return [stamped(self._inner.result(ref, timeout), self._record) for ref in refs]
 
     def done(self, refs: Iterable[AnyRef], timeout: float) -> list[AnyRef]:

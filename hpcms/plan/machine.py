@@ -16,7 +16,8 @@ class Machine:
     scheduler starts in a second; ``agents``: nodes that keep their own queue, each as fast as the scheduler; ``tick``: the
     driver takes what has come every so many seconds; ``ahead``: tasks that wait at the workers meanwhile, over ``workers``;
     ``overhead``: s from the end of a task until its worker begins another; ``cores``: those that the workers, the driver and
-    the scheduler share, 0 where each has its own.
+    the scheduler share, 0 where each has its own. CPU s beside the tasks, in all these together: ``link`` for the messages of
+    each task, ``turn`` whenever the driver takes results.
     """
 
     workers: int
@@ -28,6 +29,8 @@ class Machine:
     ahead: float = 0.0
     overhead: float = 0.0
     cores: int = 0
+    link: float = 0.0
+    turn: float = 0.0
 
 
 @dataclass(frozen=True)

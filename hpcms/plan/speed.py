@@ -25,9 +25,9 @@ def probe() -> float:
     for step in range(4):
         strain = -1e-5 * (step + 1) * np.array([[0.3, 1.0, 0.0, 0.0, 0.0, 0.2]])
         drive = {"strain": strain, "temperature": np.full(1, 258.0), "dt": np.full(1, 86400.0)}
-        start = time.process_time()
+        start = time.thread_time()
         _, state, _ = model.solve(drive, state, np.zeros(1, np.uint64))
-        spent += (time.process_time() - start) * (step > 0)  # the first one loads the kernels
+        spent += (time.thread_time() - start) * (step > 0)  # the first one loads the kernels
     return spent
 
 

@@ -91,6 +91,16 @@ def test_what_the_driver_uses_is_not_there_for_workers_on_the_same_cores(tmp_pat
     assert took[1] == pytest.approx(0.3 + 0.2 / 2, abs=0.04)
 
 
+def test_messages_use_the_cores_of_tasks(tmp_path: Path) -> None:
+    """On two cores nothing is lost while one is free; where both compute, half of what messages use."""
+    with SimulatedExecutor(Machine(2, cores=2, link=0.4, turn=0.2), tmp_path) as executor:
+        began = executor.clock()
+        refs = [executor.submit(work, seconds, key=f"{i}") for i, seconds in enumerate((0.1, 0.3, 0.3))]
+        executor.results(refs[:1], 1.0)
+        executor.result(refs[2], 1.0)
+        assert executor.clock() - began == pytest.approx(0.1 + 0.3 + 0.4 / 2 + 0.2 / 2, abs=0.05)
+
+
 def test_a_worker_begins_the_next_task_only_after_the_overhead(tmp_path: Path) -> None:
     with SimulatedExecutor(Machine(1, overhead=10.0), tmp_path) as executor:
         began = executor.clock()
@@ -113,3 +123,5 @@ def test_a_machine_is_measured_with_tasks_that_do_nothing() -> None:
     assert 1e-5 < machine.latency < 1.0
     assert 1.0 < machine.dispatch < 1e6
     assert 0.0 <= machine.overhead < 1.0
+    assert 0.0 < machine.link < 1.0
+    assert 0.0 <= machine.turn < 1.0
