@@ -149,7 +149,8 @@ class Solid:
         return self._answers(drive, state, "finish")
 
     def iterate(self, drive: Arrays, state: Arrays, seeds: Array) -> tuple[Arrays, Arrays, list[Outcome]]:
-        """The same after a Newton iteration or few; ``error`` and ``lag``: (R,) Pa that the stress may be wrong by."""
+        """The same after a Newton iteration or few. (R,) Pa: ``lag``, which bounds what the stress is wrong by, with what is left
+        of the residual; ``error``, what it is likely wrong by, as most of that cancels in the mean."""
         from hpcms.kernels.creep_cell import CURVED, TILTED
 
         answers, new, outcomes = self._answers(drive, state, "iterate")

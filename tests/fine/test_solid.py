@@ -349,3 +349,22 @@ def test_cost_grows_with_the_voxels() -> None:
     model = Solid(PHASES)
     small, large = (float(model.cost(regions(np.ones((1, n, n, n))))[0]) for n in (4, 8))
     assert 0 < small < large
+
+
+@pytest.mark.parametrize("full", [0.55, 0.7, 0.85])
+@pytest.mark.parametrize(("far", "turned"), [(0.03, True), (0.3, True), (1.0, False), (3.0, True)])
+def test_an_iterate_is_not_further_from_the_end_than_it_says(full: float, far: float, turned: bool) -> None:
+    """A trial is asked again at a strain so many increments away, of the same direction or with two axes changed."""
+    model = Solid(PHASES, plane="xy")
+    state = model.begin(regions(mirrored(np.random.default_rng(0).random((4, 4, 4)) < full)[None]))
+    increment = -1e-5 * np.array([[0.3, 1.0, 0.0, 0.0, 0.0, 0.2]])
+    _, state = solve(model, increment, state, DAY)
+    _, trial = solve(model, 2 * increment, state, DAY)
+    state = {**state, **{name: trial[name] for name in model.guesses}}
+    strain = 2 * increment + far * (increment[:, [1, 0, 2, 3, 4, 5]] if turned else increment)
+    end, _ = solve(model, strain, state, DAY)
+    found, _, _ = model.iterate(drive(strain, DAY), state, np.zeros(1, np.uint64))
+    wrong, size = np.linalg.norm(found["stress"] - end["stress"]), np.linalg.norm(end["stress"])
+    assert wrong <= found["lag"][0] + model.tolerance * size
+    if far >= 1.0:
+        assert 0.0 < found["error"][0] < found["lag"][0] < 1e-2 * size, "an iterate that is not the end says so"
