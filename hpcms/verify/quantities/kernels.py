@@ -215,8 +215,10 @@ def speedups_over_python(context: Context) -> list[float]:
     out = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True, check=True
     )
-    slow, fast = json.loads(out.stdout.splitlines()[-1]), timings(20)
-    return [slow[name] / fast[name] for name in SAMPLES]
+    slow, rounds, end = json.loads(out.stdout.splitlines()[-1]), [timings(20)], time.monotonic() + 2.0
+    while time.monotonic() < end:  # a shared machine is slow for tenths of a second at a time
+        rounds.append(timings(20))
+    return [slow[name] / min(fast[name] for fast in rounds) for name in SAMPLES]
 
 
 def asked(number: int) -> tuple[str, list[str], list[int]]:
