@@ -1,4 +1,4 @@
-"""What a task costs on this machine beside its work: measured with tasks that do nothing, on real workers."""
+"""What a task costs on this machine beside its work: measured with tasks of known length, on real workers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import psutil
 
 from hpcms.cluster import cores, open_executor
 from hpcms.contracts import Executor, Ref
+from hpcms.engine.dialogue import WAITING
 from hpcms.plan.machine import Machine
 
 ROUNDS, MANY = 20, 100
 SPAN = 0.02  # CPU s of a task beside which others are sent
-WAITING = 2  # of them wait at the workers, beside one for each
 PATIENCE = 60.0  # s
 
 
@@ -48,7 +48,7 @@ def here(machine: Machine) -> Machine:
         flow(MANY, 0.0, MANY)
         alone = statistics.median(flow(1, 0.0, 1)[0] for _ in range(ROUNDS))
         together = [flow(MANY, 0.0, MANY) for _ in range(3)]
-        beside = [flow(MANY, SPAN, workers + WAITING) for _ in range(3)]
+        beside = [flow(MANY, SPAN, 2 * workers + WAITING) for _ in range(3)]
     dispatch, link = (statistics.median(values) / MANY for values in zip(*together, strict=True))
     wall, used = (statistics.median(values) / MANY for values in zip(*beside, strict=True))
     crowd = max((workers + 1) / there - 1.0, 0.0)  # as ``SimulatedExecutor`` shares cores
@@ -70,8 +70,8 @@ def _flow(executor: Executor, serial: Iterator[int], count: int, seconds: float,
         waiting += [executor.submit(spin, seconds, key=f"spin/{next(serial)}") for _ in range(new)]
         left -= new
         ended += executor.done(waiting, PATIENCE)
-        here = {ref.key for ref in ended}
-        waiting = [ref for ref in waiting if ref.key not in here]
+        back = {ref.key for ref in ended}
+        waiting = [ref for ref in waiting if ref.key not in back]
         if at_once < count or not waiting:
             executor.results(ended, PATIENCE)
             executor.release(ended)
