@@ -14,7 +14,7 @@ import psutil
 from distributed import Nanny, Worker
 from tornado.ioloop import PeriodicCallback
 
-from hpcms.cluster import journal, task
+from hpcms.cluster import journal
 
 JOURNAL = "HPCMS_JOURNAL"  # environment variable: the folder of the journals
 HUNG_AFTER = "HPCMS_HUNG_AFTER"  # environment variable: seconds without a sign of life
@@ -34,7 +34,6 @@ def dask_setup(service: Nanny | Worker) -> None:
     if folder := os.environ.get(JOURNAL):
         journal.open_here(Path(folder), service.address)
     signal.signal(signal.SIGTERM, leave)
-    task.register()
     beats = itertools.count(1)
     PeriodicCallback(lambda: journal.beat(next(beats)), period() * 500).start()
 

@@ -22,7 +22,7 @@ import dask.config
 import psutil
 from distributed.system import MEMORY_LIMIT
 
-from hpcms.cluster import jobs, task
+from hpcms.cluster import jobs
 from hpcms.cluster.blame import BlamingScheduler, Headcount
 from hpcms.cluster.environment import cores
 from hpcms.cluster.node import CONFIG, nannies, security
@@ -113,7 +113,6 @@ async def main() -> None:
     settings = json.loads(sys.stdin.readline())
     os.environ.update(settings["variables"])
     dask.config.set(CONFIG)
-    task.register()
     close = asyncio.Event()
     limits: dict[str, int] = {}
     options: dict[str, Any] = {

@@ -9,7 +9,6 @@ import shutil
 import tempfile
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from distributed import Client, Future
+from distributed.protocol import pickle
 from distributed.scheduler import KilledWorker
 
 from hpcms.cluster import guard
@@ -29,7 +29,7 @@ from hpcms.cluster.jobs import cancel
 from hpcms.cluster.logfile import RunLog
 from hpcms.cluster.node import security
 from hpcms.cluster.ref import Ref, TaskError, references
-from hpcms.cluster.task import TO_DRIVER, pack, register, run
+from hpcms.cluster.task import ANSWER, SUBMIT, pack
 from hpcms.contracts import Ref as AnyRef
 from hpcms.errors import DeadlineExceeded, HpcmsError, ResourceFailure, Stopped, TaskFailed, WorkersLost
 
@@ -76,7 +76,9 @@ class RemoteExecutor:
         self._closing = False
         self._losses = 0
         self._jobs: list[str] = []
-        self._waiting: list[tuple[str, Future[Any], bytes, list[Future[Any]]]] = []  # near, future, packet, sources
+        self._waiting: list[tuple[Any, bytes, list[Any], str]] = []  # tasks for the scheduler, see ``BlamingScheduler``
+        self._places: dict[str, str] = {}  # by process: the worker's address
+        self._answers: dict[str, bytes] = {}  # what came along with the word that a task is done
         self._futures: dict[str, Future[Any]] = {}
         self._serial = itertools.count()
         self._stack = contextlib.ExitStack()
@@ -110,10 +112,9 @@ class RemoteExecutor:
         if not self._addresses:
             raise ResourceFailure(f"no workers from SLURM: {self._refused}", hint="correct the profile")
         self._patience = s.lost_after
-        register()
         self._client = Client(self._ready, security=security(tls), set_as_default=False, timeout=60,
-                              direct_to_workers=True, name="hpcms", serializers=[TO_DRIVER, "dask", "pickle"],
-                              deserializers=[TO_DRIVER, "dask", "pickle", "error"])  # fmt: skip
+                              direct_to_workers=True, name="hpcms")  # fmt: skip
+        self._client._stream_handlers[ANSWER] = self._on_answer
         link: Any = self._client.scheduler_comm
         link.interval = 0.0  # s; by default a message waits 10 ms after the one before
         self._stack.callback(self._close_client)
@@ -128,6 +129,8 @@ class RemoteExecutor:
             self._ready = event.get("ready", self._ready)
             if "addresses" in event:
                 self._addresses = event["addresses"]
+                # Processes of two nodes may have the same number; a task at the wrong one of them is only slower.
+                self._places = {str(pid): address for address, pid in self._addresses.items()}
                 self._empty_since = None if self._addresses else self._empty_since or time.monotonic()
             if "job" in event:
                 self._jobs.append(event["job"])
@@ -162,13 +165,13 @@ class RemoteExecutor:
         if key in self._futures:
             return ref
         inputs = references(args)
-        packet, sources = pack(key, function, args, inputs), [self._futures[r.key] for r in inputs]
+        packet, sources = pack(key, function, args, inputs), [self._futures[r.key].key for r in inputs]
         future = self._futures[key] = self._future(function, key)
         if retries + 1 != self._settings.deaths:
             self._hub.tell({"limit": [key, retries + 1]})
         with self._state:
             first = not self._waiting
-            self._waiting.append((near, future, packet, sources))
+            self._waiting.append((future.key, packet, sources, self._places.get(near.rpartition(":")[2], "")))
         if first:
             self._loop.add_callback(self._send)
         return ref
@@ -181,24 +184,20 @@ class RemoteExecutor:
         return future
 
     def _send(self) -> None:
-        """Send all tasks submitted since the last call in their order, those that have a place first; runs in the loop.
-
-        Those need no other one that was not sent yet. All of a place, or of none, go in one message.
-        """
+        """Send all tasks submitted since the last call in one message; runs in the loop."""
         with self._state:
             tasks, self._waiting = self._waiting, []
-            placed = any(near for near, *_ in tasks)
-            # Processes of two nodes may have the same number; a task at the wrong one of them is only slower.
-            at = {str(pid): address for address, pid in self._addresses.items()} if placed else {}
-        groups: dict[str, list[Any]] = defaultdict(list)
-        new = {future.key for _, future, *_ in tasks}
-        for near, future, packet, needed in tasks:
-            first = new.isdisjoint(source.key for source in needed)
-            groups[at.get(near.rpartition(":")[2], "") if first else ""].append((future, packet, needed))
-        for address in sorted(groups, reverse=True):
-            futures, packets, sources = zip(*groups[address], strict=True)
-            where: dict[str, Any] = {"workers": [address], "allow_other_workers": True} if address else {}
-            self._client.map(run, packets, sources, key=[f.key for f in futures], pure=False, **where)
+        self._client._send_to_scheduler({"op": SUBMIT, "tasks": tasks})
+
+    def _on_answer(self, key: Any, answer: bytes) -> None:
+        """The scheduler's word that a task is done, with what we get of its result; runs in the loop."""
+        name = user_key(key)
+        with self._state:
+            future = self._futures.get(name)
+            if future is not None and future.key == key:
+                self._answers[name] = answer
+                self._finished.add(name)
+                self._state.notify_all()
 
     def _on_done(self, future: Future[Any]) -> None:
         key = user_key(future.key)
@@ -211,8 +210,7 @@ class RemoteExecutor:
         return self.results([ref], timeout)[0]
 
     def results(self, refs: Sequence[AnyRef], timeout: float) -> list[Any]:
-        """The values of many Refs in one exchange, which costs a tenth of asking for one after the other."""
-        futures = [self._futures[r.key] for r in refs]
+        """The values of many Refs. What has not come by itself is asked for in one exchange."""
         what = f"task {refs[0].key}" if len(refs) == 1 else f"{len(refs)} tasks"
         deadline = time.monotonic() + timeout
         missing = [r.key for r in refs]
@@ -223,6 +221,12 @@ class RemoteExecutor:
             return not missing
 
         self._wait(complete, timeout, what)
+        asked = {r.key: self._futures[r.key] for r in refs if r.key not in self._answers}
+        values = dict(zip(asked, self._asked(list(asked.values()), deadline, what), strict=True)) if asked else {}
+        return [values[r.key] if r.key in values else pickle.loads(self._answers[r.key]) for r in refs]
+
+    def _asked(self, futures: list[Future[Any]], deadline: float, what: str) -> list[Any]:
+        """Results that are with their workers."""
         for future in futures:  # in this order: which failure is told must not depend on which came first
             if future.status == "error":
                 raise self._failed(future.exception())
@@ -286,6 +290,7 @@ class RemoteExecutor:
                 future.release()
             with self._state:
                 self._finished.discard(ref.key)
+                self._answers.pop(ref.key, None)
 
     def describe(self) -> dict[str, Any]:
         return {"kind": self._settings.kind, "workers": self.workers, "addresses": list(self._addresses),

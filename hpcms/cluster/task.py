@@ -3,8 +3,8 @@
 The packet is pickled once by the driver and stays closed until the worker opens it, so the scheduler never
 loads the code or the arrays of a task. A ``Ref`` among the arguments leaves as a numbered slot.
 
-A result stays with its worker. When the driver asks for it, the worker writes down only what the driver gets: no second task
-has to wait for its turn to take that out.
+A result stays with its worker. What the driver gets of it (``to_driver``) goes along with the word that the task is done: nobody
+has to ask for it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from distributed import get_worker
 from distributed.protocol import pickle
-from distributed.protocol.serialize import pickle_dumps, pickle_loads, register_serialization_family
 
 from hpcms.cluster import journal
 from hpcms.cluster.ref import Ref, exchange, failure
 
-TO_DRIVER = "hpcms-to-driver"  # name of how results are written for the driver
+SUBMIT = "hpcms-submit"  # operation: the driver's tasks for the scheduler
+ANSWER = "hpcms-answer"  # operation, and the name in a task's metadata: what the driver gets of a result
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,16 @@ def pack(key: str, function: Callable[..., Any], args: Sequence[Any], inputs: Se
     return packet
 
 
-def run(packet: bytes, inputs: Sequence[Any]) -> Any:
+def run(packet: bytes, *inputs: Any) -> Any:
     """Open a packet and call its function, on the worker."""
     key, function, closed = pickle.loads(packet)
     journal.begin(key)
     try:
-        return function(*exchange(closed, lambda v: inputs[v.index] if isinstance(v, _Slot) else v))
+        value = function(*exchange(closed, lambda v: inputs[v.index] if isinstance(v, _Slot) else v))
+        if hasattr(value, "to_driver"):
+            worker = get_worker()
+            worker.state.tasks[worker.get_current_task()].metadata[ANSWER] = pickle.dumps(value.to_driver())
+        return value
     except SystemExit:
         # A task that exits takes its process along, exactly as a crash does; left alone,
         # dask would shut the worker down for good and nobody would be blamed.
@@ -50,16 +55,3 @@ def run(packet: bytes, inputs: Sequence[Any]) -> Any:
         raise failure(key, error) from None
     finally:
         journal.end()
-
-
-def _light(value: Any) -> tuple[dict[str, Any], list[Any]]:
-    """What the driver gets of a result that has such a part."""
-    if not hasattr(value, "to_driver"):
-        raise NotImplementedError  # dask's word for: try the next way to write it
-    header, frames = pickle_dumps(value.to_driver())
-    return header, frames
-
-
-def register() -> None:
-    """Tell dask of ``TO_DRIVER``: in the driver, the scheduler and every worker."""
-    register_serialization_family(TO_DRIVER, _light, pickle_loads)

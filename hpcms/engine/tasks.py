@@ -41,6 +41,17 @@ class Solved:
         return self.answers, self.outcomes, self.record
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a task that writes leaves: the files, for the commit."""
+
+    entries: list[commit.Entry]
+    record: TaskRecord
+
+    def to_driver(self) -> tuple[list[commit.Entry], TaskRecord]:
+        return self.entries, self.record
+
+
 def owned(arrays: Arrays) -> Arrays:
     """The same arrays, writable, aligned and contiguous; copied only where they are not.
 
@@ -125,11 +136,11 @@ def _finite(answers: Arrays, outcomes: list[Outcome]) -> list[Outcome]:
 def write(
     key: str, inputs: tuple[str, ...], sink: commit.Sink, model: str, batch: int, rows: tuple[int, int],
     solved: Solved | Committed,
-) -> tuple[list[commit.Entry], TaskRecord]:  # fmt: skip
+) -> Written:  # fmt: skip
     """Write the state of a batch to the step that is about to be committed; it may be that of the step before."""
     state = recalled(solved)
     Held.of(sink).keep(sink.step, model, batch, state)
-    return measured(key, "commit", inputs, lambda: commit.write_fine(sink, model, batch, rows, state))
+    return Written(*measured(key, "commit", inputs, lambda: commit.write_fine(sink, model, batch, rows, state)))
 
 
 def recalled(history: Committed | Solved) -> Arrays:
