@@ -47,13 +47,22 @@ class BlamingScheduler(Scheduler):
         self._around: Counter[str] = Counter()
         self.stream_handlers[SUBMIT] = self._submit
 
-    def _submit(self, client: str, tasks: Sequence[tuple[Any, bytes, Sequence[Any], str]]) -> None:
-        """New tasks in their order: key, packet, keys of their inputs, address of the worker that it is to be near."""
+    def _submit(self, client: str, tasks: Sequence[tuple[Any, bytes, Sequence[Any], str]], gone: Sequence[Any]) -> None:
+        """New tasks in their order: key, packet, keys of their inputs, address of the worker that it is to be near.
+
+        Then ``gone``: keys of results that are not needed any more.
+        """
+        stimulus = f"{SUBMIT}-{time.time()}"
+        if tasks:
+            self._add(client, tasks, stimulus)
+        if gone:
+            self.client_releases_keys(keys=gone, client=client, stimulus_id=stimulus)
+
+    def _add(self, client: str, tasks: Sequence[tuple[Any, bytes, Sequence[Any], str]], stimulus: str) -> None:
         graph: dict[Any, GraphNode] = {
             key: Task(key, run, packet, *map(TaskRef, inputs)) for key, packet, inputs, _ in tasks
         }
-        now, keys = time.time(), set(graph)
-        stimulus = f"{SUBMIT}-{now}"
+        keys = set(graph)
         if self._find_lost_dependencies(graph, keys):
             self.report({"op": "cancelled-keys", "keys": keys, "reason": "lost dependencies"}, client=client)
             self.client_releases_keys(keys=keys, client=client, stimulus_id=stimulus)
@@ -63,7 +72,7 @@ class BlamingScheduler(Scheduler):
             dsk=graph, keys=keys, ordered={key: i for i, key in enumerate(graph)}, client=client,
             annotations_by_type={"workers": near, "allow_other_workers": dict.fromkeys(near, True)} if near else {},
             global_annotations=None, stimulus_id=stimulus, submitting_task=None, span_metadata={"collections": []},
-            start=now,
+            start=time.time(),
         )  # fmt: skip
 
     def stimulus_task_finished(

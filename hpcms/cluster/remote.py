@@ -78,6 +78,7 @@ class RemoteExecutor:
         self._jobs: list[str] = []
         self._waiting: list[tuple[Any, bytes, list[Any], str]] = []  # tasks for the scheduler, see ``BlamingScheduler``
         self._places: dict[str, str] = {}  # by process: the worker's address
+        self._released: list[Any] = []  # keys that nobody needs any more, not yet told
         self._answers: dict[str, bytes] = {}  # what came along with the word that a task is done
         self._futures: dict[str, Future[Any]] = {}
         self._serial = itertools.count()
@@ -114,7 +115,7 @@ class RemoteExecutor:
         self._patience = s.lost_after
         self._client = Client(self._ready, security=security(tls), set_as_default=False, timeout=60,
                               direct_to_workers=True, name="hpcms")  # fmt: skip
-        self._client._stream_handlers[ANSWER] = self._on_answer
+        self._listen_to_client()
         link: Any = self._client.scheduler_comm
         link.interval = 0.0  # s; by default a message waits 10 ms after the one before
         self._stack.callback(self._close_client)
@@ -176,18 +177,35 @@ class RemoteExecutor:
             self._loop.add_callback(self._send)
         return ref
 
+    def _listen_to_client(self) -> None:
+        """Hear the scheduler's words in the client's loop, without the thread and the task that dask has for callbacks."""
+        handlers: Any = self._client._stream_handlers
+        handlers[ANSWER] = self._on_answer
+        for word in ("key-in-memory", "task-erred", "cancelled-keys"):
+
+            def heard(handler: Callable[..., Any] = handlers[word], **message: Any) -> None:
+                handler(**message)
+                for key in message.get("keys") or (message["key"],):
+                    self._on_done(key)
+
+            handlers[word] = heard
+
     def _future(self, function: Any, key: str) -> Future[Any]:
         # The number keeps a key that was released and is used again, perhaps with other arguments, apart.
         name = getattr(function, "__name__", type(function).__name__)
-        future: Future[Any] = Future((name, key, next(self._serial)), self._client)
-        future.add_done_callback(self._on_done)
-        return future
+        return Future((name, key, next(self._serial)), self._client)
 
     def _send(self) -> None:
-        """Send all tasks submitted since the last call in one message; runs in the loop."""
+        """Send all that was submitted and released since the last call in one message; runs in the loop."""
         with self._state:
             tasks, self._waiting = self._waiting, []
-        self._client._send_to_scheduler({"op": SUBMIT, "tasks": tasks})
+            gone, self._released = self._released, []
+        for key in gone:
+            self._client.refcount.pop(key, None)
+            if state := self._client.futures.pop(key, None):
+                state.cancel()
+        if tasks or gone:
+            self._client._send_to_scheduler({"op": SUBMIT, "tasks": tasks, "gone": gone})
 
     def _on_answer(self, key: Any, answer: bytes) -> None:
         """The scheduler's word that a task is done, with what we get of its result; runs in the loop."""
@@ -199,11 +217,13 @@ class RemoteExecutor:
                 self._finished.add(name)
                 self._state.notify_all()
 
-    def _on_done(self, future: Future[Any]) -> None:
-        key = user_key(future.key)
+    def _on_done(self, key: Any) -> None:
+        """It has a result, or failed, or was dropped by the scheduler."""
+        name = user_key(key)
         with self._state:
-            if self._futures.get(key) is future:
-                self._finished.add(key)
+            future = self._futures.get(name)
+            if future is not None and future.key == key:
+                self._finished.add(name)
                 self._state.notify_all()
 
     def result(self, ref: AnyRef, timeout: float) -> Any:
@@ -285,10 +305,11 @@ class RemoteExecutor:
 
     def release(self, refs: Iterable[AnyRef]) -> None:
         for ref in refs:
-            future = self._futures.pop(ref.key, None)
-            if future is not None:
-                future.release()
             with self._state:
+                future = self._futures.pop(ref.key, None)
+                if future is not None:
+                    future._cleared = True  # ``_send`` says so, with the tasks that are submitted next
+                    self._released.append(future.key)
                 self._finished.discard(ref.key)
                 self._answers.pop(ref.key, None)
 
@@ -322,6 +343,8 @@ class RemoteExecutor:
         """Sleep until ``ready()``; the end of the hub, of all workers, or of the patience wakes with an error."""
         deadline = time.monotonic() + timeout
         with self._state:
+            if self._released and not self._waiting and not self._gone:
+                self._loop.add_callback(self._send)
             while self._gone or not ready():
                 if self._gone:
                     raise Stopped(self._gone, hint=RESUME)
