@@ -77,6 +77,7 @@ class Exchange:
         self.last: Sink | None = None
         self.workers: list[str] = []  # that had a task in the step before
         self.writing: list[Ref] = []
+        self.begun: list[Ref] = []  # whose records are not taken yet
 
     def begin(self) -> None:
         """Start all regions at rest."""
@@ -88,6 +89,7 @@ class Exchange:
                 ids = np.arange(lo, hi, dtype=np.int64)
                 args = (key, part.model, part.source, part.labels, ids, part.offsets[lo:hi])
                 part.trials[0][b] = Trial(self.executor.submit(tasks.begin, *args, key=key), key)
+            self.begun += [trial.ref for trial in part.trials[0].values()]
 
     def seeds(self, name: str, step: int, lo: int, hi: int) -> Array:
         """(R,) one seed a region, from its identity alone."""
@@ -225,8 +227,9 @@ class Exchange:
             return None
         pieces = self._results(self.writing, patience or self.deadline)
         self.executor.release(self.writing)
-        self.writing = []
+        self.records += [record for _, _, record in self._results(self.begun, self.deadline)] if self.begun else []
         self.records += [record for _, record in pieces]
+        self.writing, self.begun = [], []
         self._place(iter(record for _, record in pieces))
         return [entry for entries, _ in pieces for entry in entries], tuple(record.key for _, record in pieces)
 

@@ -44,7 +44,7 @@ def twice(work: Sequence[tuple[Any, ...]]) -> float:
 def main() -> None:
     """In the new process, which like a worker has dask already."""
     began = time.process_time()
-    second = run(sys.stdin.buffer.read(), [])
+    second = run(sys.stdin.buffer.read())
     print(max(time.process_time() - began - 2 * second, 0.0))
 
 

@@ -128,8 +128,8 @@ def ours_to_choose(on: str) -> bool:
 def estimate(problem: Problem, on: str, sweeps: float = SWEEPS, sample: int = 4, pace: float = 1.0) -> dict[str, Any]:
     """Tasks, seconds, bytes and files of a run; ``sweeps`` is the mean of a step, ``pace`` as ``plan.speed`` tells.
 
-    Tasks are what the trace records: a solve for each batch and sweep, a coarse solve for each sweep, a commit for each
-    batch and step, and one of the driver. The cost of a fine solve comes from the model for a sample of regions; a model that is
+    Tasks are what the trace records: a beginning for each batch, a solve for each batch and sweep, a coarse solve for each sweep,
+    a commit for each batch and step, and one of the driver. The cost of a fine solve comes from the model for a sample of regions; a model that is
     ``solved_once`` costs nothing afterwards. Committing the state of all regions is work too,
     and so is loading the kernels.
     """
@@ -156,7 +156,7 @@ def estimate(problem: Problem, on: str, sweeps: float = SWEEPS, sample: int = 4,
         "steps": steps,
         "regions": max((p.batches[-1][1] for p in problem.parts.values()), default=0),
         "fine_solves": sum(p.batches[-1][1] for p in problem.parts.values()),
-        "tasks": round(steps * sweeps * (batches + 1)) + (steps + 1) * (batches + 1),
+        "tasks": round(steps * sweeps * (batches + 1)) + (steps + 1) * (batches + 1) + batches,
         "workers": workers,
         "at_most": any(getattr(part.model, "at_most", False) for part in problem.parts.values()),
         "core_hours": work / 3600, "critical_path_s": slowest, "wall_s": max(work / workers, slowest),

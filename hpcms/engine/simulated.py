@@ -121,12 +121,13 @@ class SimulatedExecutor:
         agent = worker % len(self._servers)
         self._servers[agent] = told = max(now, self._servers[agent]) + 1.0 / m.dispatch
         start = max(start, told + m.latency)
-        if worker not in self._loaded and cost > 0.01 * self.first_task:
+        value = self._inner.value(ref)
+        if worker not in self._loaded and hasattr(value, "to_driver"):  # of a fine model, not an image that is read
             self._loaded.add(worker)
             cost += self.first_task
         self._at[worker] = start + cost + m.overhead
         heapq.heappush(self._free, (self._at[worker], worker))
-        return _Run(start, start + cost, worker, nbytes(self._inner.value(ref)))
+        return _Run(start, start + cost, worker, nbytes(value))
 
     def _end(self, ref: AnyRef) -> float:
         return self._runs[ref.key].end + self.machine.latency

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,22 @@ def die(how: str = "kill") -> None:
         raise SystemExit(0)
     os.kill(os.getpid(), {"kill": signal.SIGKILL, "segfault": signal.SIGSEGV, "stop": signal.SIGSTOP}[how])
     time.sleep(600.0)  # the signal may take a moment to arrive in another thread
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A result of which the driver gets a part."""
+
+    state: np.ndarray
+    answer: float
+
+    def to_driver(self) -> float:
+        return self.answer
+
+
+def solve(seed: int, before: Solved | None = None) -> Solved:
+    state = draw(seed, 100) + (before.state if before else 0.0)
+    return Solved(state, float(state.sum()))
 
 
 def worker_processes(hub: int) -> list[int]:

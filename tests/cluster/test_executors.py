@@ -58,6 +58,14 @@ def test_arrays_keep_their_bits(executor: Executor, key: str) -> None:
     assert executor.result(twice, T).tobytes() == (2 * tasks.draw(7, 1000)).tobytes()
 
 
+def test_the_driver_gets_its_part_and_the_next_task_the_whole(executor: Executor, key: str) -> None:
+    first = executor.submit(tasks.solve, 1, key=f"{key}/first")
+    second = executor.submit(tasks.solve, 2, first, key=f"{key}/second")
+    assert executor.results([second, first], T) == [
+        float((tasks.draw(2, 100) + tasks.draw(1, 100)).sum()), float(tasks.draw(1, 100).sum())
+    ]  # fmt: skip
+
+
 def test_same_key_is_the_same_task(executor: Executor, key: str, tmp_path: Path) -> None:
     first = executor.submit(tasks.note, str(tmp_path), "runs", key=key)
     again = executor.submit(tasks.note, str(tmp_path), "runs", key=key)

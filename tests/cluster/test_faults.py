@@ -75,6 +75,19 @@ def test_lost_results_are_computed_again(executor: RemoteExecutor) -> None:
     assert any(key.startswith("lost/") for key, _ in executor.retries_log)
 
 
+def test_an_answer_that_came_outlives_its_worker_and_its_state_is_made_again(executor: RemoteExecutor) -> None:
+    ref = executor.submit(tasks.solve, 5, key="outlives/a")
+    assert executor.done([ref], T) == [ref]
+    stopped = workers_of(executor)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)  # nobody is there to be asked
+    assert executor.result(ref, 1.0) == tasks.solve(5).answer
+    for pid in stopped:
+        os.kill(pid, signal.SIGKILL)
+    after = executor.submit(tasks.solve, 6, ref, key="outlives/b")
+    assert executor.result(after, T) == tasks.solve(6, tasks.solve(5)).answer
+
+
 def test_poison_is_given_up_and_the_others_live(executor: RemoteExecutor, rundir: Path) -> None:
     bad = {"three": executor.submit(tasks.die, key="three"), "one": executor.submit(tasks.die, key="one", retries=0)}
     good = [executor.submit(tasks.add, i, 1, key=f"innocent/{i}") for i in range(30)]

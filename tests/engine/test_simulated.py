@@ -108,6 +108,27 @@ def test_a_worker_begins_the_next_task_only_after_the_overhead(tmp_path: Path) -
         assert executor.clock() - began == pytest.approx(2 * 10, abs=1)
 
 
+class Answer:
+    def to_driver(self) -> float:
+        return 1.0
+
+
+def answer(_: Any = None) -> Answer:
+    return Answer()
+
+
+def test_each_worker_loads_before_its_first_task_of_a_fine_model(tmp_path: Path) -> None:
+    """Not before it reads an image, and once."""
+    with SimulatedExecutor(Machine(2), tmp_path, first_task=10.0) as executor:
+        began = executor.clock()
+        image = executor.submit(work, 0.02, key="image")
+        executor.result(image, 1.0)
+        assert executor.clock() - began < 1.0
+        refs = [executor.submit(answer, image, key=f"t{i}", near=f"simulated:{i % 2}") for i in range(6)]
+        executor.results(refs, 1.0)
+        assert executor.clock() - began == pytest.approx(10.0, abs=0.5)
+
+
 def test_batches_stay_with_their_worker_unless_that_is_busy_for_longer_than_stealing_takes(tmp_path: Path) -> None:
     for seconds, workers in ((0.01, 1), (0.2, 2)):
         with SimulatedExecutor(Machine(2), tmp_path) as executor:
