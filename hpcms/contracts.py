@@ -300,7 +300,8 @@ class Ref(Protocol):
 class Executor(Protocol):
     """Runs pure functions. Arguments may be ``Ref``s of earlier tasks; results stay with the worker.
 
-    What the driver asks for travels. Of a result with a method ``to_driver`` that is what this returns; other tasks get the whole.
+    What a method ``to_driver`` of a result returns goes to the driver with the word that the task is done; a result without one
+    travels when the driver asks for it. Other tasks get the whole.
 
     ``retries_log``: (key, reason) of every task that had to run again.
     """

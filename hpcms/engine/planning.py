@@ -129,8 +129,8 @@ def estimate(problem: Problem, on: str, sweeps: float = SWEEPS, sample: int = 4,
     """Tasks, seconds, bytes and files of a run; ``sweeps`` is the mean of a step, ``pace`` as ``plan.speed`` tells.
 
     Tasks are what the trace records: a beginning for each batch, a solve for each batch and sweep, a coarse solve for each sweep,
-    a commit for each batch and step, and one of the driver. The cost of a fine solve comes from the model for a sample of regions; a model that is
-    ``solved_once`` costs nothing afterwards. Committing the state of all regions is work too,
+    a commit for each batch and step, and one of the driver. The cost of a fine solve comes from the model for a sample of
+    regions; a model that is ``solved_once`` costs nothing afterwards. Committing the state of all regions is work too,
     and so is loading the kernels.
     """
     steps, work, slowest, state, batches, files, largest = len(problem.plan.times), 0.0, 0.0, 0.0, 0, 0, 0.0
