@@ -33,6 +33,7 @@ from hpcms.cluster.task import ANSWER, SUBMIT, pack
 from hpcms.contracts import Ref as AnyRef
 from hpcms.errors import DeadlineExceeded, HpcmsError, ResourceFailure, Stopped, TaskFailed, WorkersLost
 
+WORD = 5.0  # s until the hub has told what the scheduler has
 RESUME = "see log.txt of the run; resume goes on from the last committed step"
 
 
@@ -74,7 +75,7 @@ class RemoteExecutor:
         self._patience = settings.opening
         self._gone = self._ready = self._failure = self._refused = ""
         self._closing = False
-        self._losses = 0
+        self._lost: set[str] = set()  # addresses of workers
         self._jobs: list[str] = []
         self._waiting: list[tuple[Any, bytes, list[Any], str]] = []  # tasks for the scheduler, see ``BlamingScheduler``
         self._places: dict[str, str] = {}  # by process: the worker's address
@@ -148,7 +149,7 @@ class RemoteExecutor:
             self._state.notify_all()
 
     def _note_loss(self, event: dict[str, Any]) -> None:
-        self._losses += 1
+        self._lost.add(event["lost"])
         running, name = event["running"], event["name"]
         keys = event["tasks"] + event["results"]
         again = ", ".join(keys[:20]) + (f" and {len(keys) - 20} more" if len(keys) > 20 else "") or "nothing"
@@ -264,17 +265,21 @@ class RemoteExecutor:
             return failed
         if isinstance(error, KilledWorker):
             key, cause = user_key(error.task), "it killed its worker again and again and is not run any more"
+            with contextlib.suppress(
+                HpcmsError
+            ):  # the hub tells of the loss on another line, which may be the slower one
+                self._wait(lambda: error.last_worker.address in self._lost, WORD, "the loss of a worker")
             self._log.line(f"task {key}: {cause}")
             return TaskFailed(key, cause, poison=True)
         return Stopped(f"the scheduler dropped a task: {type(error).__name__}: {error}", hint=RESUME)
 
     def _await(self, work: Coroutine[Any, Any, Any], timeout: float, what: str) -> Any:
         """The result of a coroutine in the client's loop, unless something breaks meanwhile."""
-        losses = self._losses
+        losses = len(self._lost)
         running = asyncio.run_coroutine_threadsafe(work, self._loop.asyncio_loop)
         running.add_done_callback(lambda _: self._notify())
         try:
-            self._wait(lambda: running.done() or self._losses != losses, timeout, what)
+            self._wait(lambda: running.done() or len(self._lost) != losses, timeout, what)
             if not running.done():
                 raise _LossError
             return running.result()
