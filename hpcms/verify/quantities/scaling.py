@@ -8,12 +8,14 @@ from dataclasses import replace
 import psutil
 
 from hpcms.cluster import open_executor
+from hpcms.contracts import Executor
 from hpcms.plan.machine import Machine
 from hpcms.plan.study import history
 from hpcms.verify.context import Context
 from hpcms.verify.quantities import further_runs
 
 REST = 3.0  # s
+ROUNDS = 3
 
 
 def burn(seconds: float) -> float:
@@ -49,10 +51,18 @@ def cpu_beside_the_work(context: Context, tasks: int, seconds: float) -> float:
         idle, began = spent(processes), time.monotonic()
         time.sleep(REST)
         idle = (spent(processes) - idle) / (time.monotonic() - began)  # CPU seconds a second
-        before, began = spent(processes), time.monotonic()
-        refs = [executor.submit(burn, seconds, key=f"burn/{i}") for i in range(tasks)]
-        work = sum(executor.results(refs, 600.0))
-        return (spent(processes) - before - work - idle * (time.monotonic() - began)) / work
+        return min(_beside(executor, f"burn/{i}", tasks, seconds, processes, idle) for i in range(ROUNDS))
+
+
+def _beside(
+    executor: Executor, name: str, tasks: int, seconds: float, processes: list[psutil.Process], idle: float
+) -> float:
+    """One round of it; the least of several is taken, as a machine that others use too only adds."""
+    before, began = spent(processes), time.monotonic()
+    refs = [executor.submit(burn, seconds, key=f"{name}/{i}") for i in range(tasks)]
+    work = sum(executor.results(refs, 600.0))
+    executor.release(refs)
+    return float((spent(processes) - before - work - idle * (time.monotonic() - began)) / work)
 
 
 @further_runs
