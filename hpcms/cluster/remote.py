@@ -28,7 +28,7 @@ from hpcms.cluster.hubline import HubLine
 from hpcms.cluster.jobs import cancel
 from hpcms.cluster.logfile import RunLog
 from hpcms.cluster.node import security
-from hpcms.cluster.ref import Ref, TaskError, references
+from hpcms.cluster.ref import Ref, TaskError, references, to_driver
 from hpcms.cluster.task import ANSWER, SUBMIT, pack
 from hpcms.contracts import Ref as AnyRef
 from hpcms.errors import DeadlineExceeded, HpcmsError, ResourceFailure, Stopped, TaskFailed, WorkersLost
@@ -181,7 +181,7 @@ class RemoteExecutor:
     def _listen_to_client(self) -> None:
         """Hear the scheduler's words in the client's loop, without the thread and the task that dask has for callbacks."""
         handlers: Any = self._client._stream_handlers
-        handlers[ANSWER] = self._on_answer
+        handlers[ANSWER] = self._on_done
         for word in ("key-in-memory", "task-erred", "cancelled-keys"):
 
             def heard(handler: Callable[..., Any] = handlers[word], **message: Any) -> None:
@@ -208,22 +208,14 @@ class RemoteExecutor:
         if tasks or gone:
             self._client._send_to_scheduler({"op": SUBMIT, "tasks": tasks, "gone": gone})
 
-    def _on_answer(self, key: Any, answer: bytes) -> None:
-        """The scheduler's word that a task is done, with what we get of its result; runs in the loop."""
+    def _on_done(self, key: Any, answer: bytes = b"") -> None:
+        """It has a result (``answer``: what we get of it, if that came along), or failed, or was dropped by the scheduler."""
         name = user_key(key)
         with self._state:
             future = self._futures.get(name)
             if future is not None and future.key == key:
-                self._answers[name] = answer
-                self._finished.add(name)
-                self._state.notify_all()
-
-    def _on_done(self, key: Any) -> None:
-        """It has a result, or failed, or was dropped by the scheduler."""
-        name = user_key(key)
-        with self._state:
-            future = self._futures.get(name)
-            if future is not None and future.key == key:
+                if answer:
+                    self._answers[name] = answer
                 self._finished.add(name)
                 self._state.notify_all()
 
@@ -244,7 +236,7 @@ class RemoteExecutor:
         self._wait(complete, timeout, what)
         asked = {r.key: self._futures[r.key] for r in refs if r.key not in self._answers}
         values = dict(zip(asked, self._asked(list(asked.values()), deadline, what), strict=True)) if asked else {}
-        return [values[r.key] if r.key in values else pickle.loads(self._answers[r.key]) for r in refs]
+        return [to_driver(values[r.key]) if r.key in values else pickle.loads(self._answers[r.key]) for r in refs]
 
     def _asked(self, futures: list[Future[Any]], deadline: float, what: str) -> list[Any]:
         """Results that are with their workers."""
@@ -265,9 +257,8 @@ class RemoteExecutor:
             return failed
         if isinstance(error, KilledWorker):
             key, cause = user_key(error.task), "it killed its worker again and again and is not run any more"
-            with contextlib.suppress(
-                HpcmsError
-            ):  # the hub tells of the loss on another line, which may be the slower one
+            # The hub tells of the loss on another line, which may be the slower one.
+            with contextlib.suppress(HpcmsError):
                 self._wait(lambda: error.last_worker.address in self._lost, WORD, "the loss of a worker")
             self._log.line(f"task {key}: {cause}")
             return TaskFailed(key, cause, poison=True)
